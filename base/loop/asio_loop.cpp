@@ -171,6 +171,7 @@ void AsioLoop::run_in_thread() {
 }
 
 void AsioLoop::stop() { impl_->io.stop(); }
+void AsioLoop::restart() { impl_->io.restart(); }
 
 void AsioLoop::join() {
   stop();

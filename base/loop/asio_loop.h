@@ -29,6 +29,7 @@ class AsioLoop : public EventLoop {
   void run_in_thread();  // on a thread of its own
   void stop();           // from any thread
   void join();           // stop() and wait for the thread
+  void restart();        // allows run() again after stop()
 
  private:
   struct Impl;
