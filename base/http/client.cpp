@@ -80,7 +80,7 @@ Result<Response> request_unix(std::string_view socket_path, std::string_view met
     if (n < 0) return sys_error(errno, what);
     boost::system::error_code ec;
     if (n == 0) {
-      parser.put_eof(ec);
+      if (parser.got_some()) parser.put_eof(ec);
       if (ec || !parser.is_done())
         return make_error(Code::unavailable, what + ": answer cut short");
       break;
