@@ -34,6 +34,17 @@ struct Event {
 struct Listing {
   std::vector<Entry> entries;  // sorted by key
   Revision revision;           // of the store when it was read: watch from here
+  Revision oldest;             // a watch may start from here or later; older is compacted
+  std::string store_id;        // revisions of stores with different ids do not compare
+};
+
+// One write of a batch; the kinds are those of the calls below.
+struct Write {
+  enum class Kind { create, update, put, remove };
+  Kind kind = Kind::put;
+  std::string key;
+  std::string value;  // not for remove
+  Revision expected;  // for update, and for remove where it is not 0
 };
 
 class WatchHandle {  // destroying it ends the watch: no callback afterwards
@@ -62,9 +73,32 @@ class Store {
   virtual Result<Revision> put(std::string_view key, std::string_view value) = 0;
   // `expected` 0: whatever its revision. not_found when there is none.
   virtual Result<Revision> remove(std::string_view key, Revision expected) = 0;
+  // Any number of writes, each of which stands or fails alone; `done` gets their results in order,
+  // on the loop, when all of them are durable. Cheaper than one call each: a driver commits what is
+  // pending together, and does not block. The default carries them out one by one.
+  using WriteResults = std::vector<Result<Revision>>;
+  virtual void submit(std::vector<Write> writes, std::function<void(WriteResults)> done) {
+    WriteResults results;
+    for (const auto& w : writes) results.push_back(apply(w));
+    done(std::move(results));
+  }
   // Everything below `prefix` that changed after `from`.
   virtual std::unique_ptr<WatchHandle> watch(std::string_view prefix, Revision from,
                                              WatchCallbacks callbacks) = 0;
+
+  Result<Revision> apply(const Write& w) {
+    switch (w.kind) {
+      case Write::Kind::create:
+        return create(w.key, w.value);
+      case Write::Kind::update:
+        return update(w.key, w.value, w.expected);
+      case Write::Kind::put:
+        return put(w.key, w.value);
+      case Write::Kind::remove:
+        return remove(w.key, w.expected);
+    }
+    return make_error(Code::internal, "write of no kind: " + w.key);
+  }
 };
 
 }  // namespace margay::datastore

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// Source: where an agent's updates come from - margay-typha over gRPC, or a Store directly. It
+// connects, resumes, falls back to a new snapshot and backs off by itself, and keeps two promises:
+// after every in_sync the receiver has exactly the source's keys (deletes missed meanwhile are made
+// up), and while disconnected nothing is deleted. All callbacks come on the loop it was made with,
+// never from inside its constructor. Must not know what the resources mean; must not show gRPC.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/loop/event_loop.h"
+#include "base/result.h"
+#include "base/types.h"
+#include "datastore/store.h"
+
+namespace margay::sync {
+
+using Update = datastore::Event;  // {key path, value JSON, deleted, revision}
+
+inline constexpr std::size_t kMaxBatch = 1000;  // updates in one call
+
+struct Status {
+  bool connected = false;
+  bool in_sync = false;  // has been in sync since the last snapshot began; stays over a reconnect
+  Clock::time_point since;  // of the last change of `connected`
+  Revision revision;        // everything up to it has been handed over
+  std::string store_id;
+  std::string endpoint;  // of whom we are, or want to be, connected to
+  std::string error;     // why not connected; empty when connected
+  std::uint64_t connects = 0;
+  std::uint64_t snapshots = 0;  // begun, the first included
+  std::uint64_t updates = 0;    // handed over
+};
+
+struct Callbacks {
+  // At most kMaxBatch updates, each key's in revision order. One batch per turn of the loop; the
+  // source reads no further (and so the server stops sending) until the batches at hand are taken.
+  std::function<void(std::vector<Update>&&)> updates;
+  // All that was missing has been handed over: after the start, and after each reconnect.
+  std::function<void()> in_sync;
+  // `connected`, `in_sync` or `error` has changed.
+  std::function<void(const Status&)> status;
+};
+
+class Source {  // destroying it ends it: no callback afterwards. Not from inside a callback.
+ public:
+  virtual ~Source() = default;
+  [[nodiscard]] virtual const Status& status() const = 0;
+};
+
+// How to reach margay-typha. Without the three files the address must be loopback or unix:.
+struct TyphaConfig {
+  std::string address;  // "host:port", "[v6]:port" or "unix:/path"
+  std::string node_name;
+  std::string version;
+  std::string ca_file;
+  std::string cert_file;
+  std::string key_file;
+  std::string server_cn;       // one of the two must match the server's certificate
+  std::string server_uri_san;  //
+  Clock::duration read_timeout = std::chrono::seconds(30);  // silence longer than this: reconnect
+  Clock::duration backoff_min = std::chrono::milliseconds(100);
+  Clock::duration backoff_max = std::chrono::seconds(10);
+  std::string syncer_type = "felix";
+};
+// Code::invalid when the configuration cannot work (files missing, no name to expect, ...).
+[[nodiscard]] Result<std::unique_ptr<Source>> make_typha_source(EventLoop& loop, TyphaConfig config,
+                                                                Callbacks callbacks);
+
+// Everything below `prefix` of `store`, which must live on the same loop and outlive the source.
+[[nodiscard]] std::unique_ptr<Source> make_store_source(EventLoop& loop, datastore::Store& store,
+                                                        std::string prefix, Callbacks callbacks);
+
+}  // namespace margay::sync

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where one side of a mutual TLS connection finds its own certificate and the CA, and which name it
+// expects of the other side. All three files, or none (plain; the caller decides whether that may
+// be). No gRPC in this header.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace margay::transport {
+
+struct TlsFiles {
+  std::string ca_file;
+  std::string cert_file;
+  std::string key_file;
+  // The peer's certificate must carry one of those that are set: subject CN, or a URI SAN.
+  std::string peer_cn;
+  std::string peer_uri_san;
+
+  [[nodiscard]] bool enabled() const {
+    return !ca_file.empty() || !cert_file.empty() || !key_file.empty();
+  }
+  // Complete, a name is set, and the files are readable PEM that belong together as far as can be
+  // said without a peer. Names the file at fault.
+  [[nodiscard]] Result<void> check() const;
+};
+
+// Addresses that never leave this machine: unix:..., 127.0.0.0/8, [::1], localhost.
+[[nodiscard]] bool is_local_address(std::string_view address);
+
+}  // namespace margay::transport

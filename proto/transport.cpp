@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proto/transport.h"
+
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/tls_certificate_provider.h>
+#include <grpcpp/security/tls_certificate_verifier.h>
+#include <grpcpp/security/tls_credentials_options.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+
+#include "base/ip.h"
+#include "base/log.h"
+
+namespace margay::transport {
+namespace {
+
+namespace tls_api = grpc::experimental;
+
+constexpr unsigned kCertificateRefreshSeconds = 5;
+constexpr int kWindow = 512 * 1024;  // bytes in flight per stream: two segments
+
+// The chain has been verified against the CA already; what is left is whether it is the peer that
+// we were told to talk to.
+class NameVerifier : public tls_api::ExternalCertificateVerifier {
+ public:
+  NameVerifier(std::string cn, std::string uri_san)
+      : cn_(std::move(cn)), uri_san_(std::move(uri_san)) {}
+  bool Verify(tls_api::TlsCustomVerificationCheckRequest* request,
+              std::function<void(grpc::Status)> /*callback*/, grpc::Status* sync_status) override {
+    const auto cn = request->common_name();
+    const auto uris = request->uri_names();
+    const bool cn_ok = !cn_.empty() && cn == cn_;
+    const bool uri_ok =
+        !uri_san_.empty() && std::any_of(uris.begin(), uris.end(),
+                                         [this](grpc::string_ref uri) { return uri == uri_san_; });
+    if (!cn_ok && !uri_ok) {
+      const std::string seen(cn.data(), cn.size());
+      log::warn("tls_peer_name_refused", kv("cn", seen), kv("expected_cn", cn_),
+                kv("expected_uri_san", uri_san_));
+      *sync_status = grpc::Status(grpc::StatusCode::UNAUTHENTICATED,
+                                  "peer certificate has CN '" + seen + "', expected " +
+                                      (cn_.empty() ? "URI SAN '" + uri_san_ : "'" + cn_) + "'");
+    }
+    return true;
+  }
+  void Cancel(tls_api::TlsCustomVerificationCheckRequest*) override {}
+
+ private:
+  std::string cn_;
+  std::string uri_san_;
+};
+
+std::shared_ptr<tls_api::CertificateVerifier> name_verifier(const TlsFiles& tls) {
+  return tls_api::ExternalCertificateVerifier::Create<NameVerifier>(tls.peer_cn, tls.peer_uri_san);
+}
+
+std::shared_ptr<tls_api::CertificateProviderInterface> provider(const TlsFiles& tls) {
+  return std::make_shared<tls_api::FileWatcherCertificateProvider>(
+      tls.key_file, tls.cert_file, tls.ca_file, kCertificateRefreshSeconds);
+}
+
+using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
+
+std::string openssl_reason() {
+  const unsigned long code = ERR_get_error();
+  ERR_clear_error();
+  const char* text = code == 0 ? nullptr : ERR_reason_error_string(code);
+  return text == nullptr ? "unreadable" : text;
+}
+
+Result<File> open_file(const std::string& path, const char* what) {
+  File f(std::fopen(path.c_str(), "re"), &std::fclose);
+  if (!f) return sys_error(errno, std::string(what) + " " + path);
+  return f;
+}
+
+using Certificate = std::unique_ptr<X509, void (*)(X509*)>;
+Result<Certificate> read_certificate(const std::string& path, const char* what) {
+  MARGAY_TRY(const File f, open_file(path, what));
+  Certificate c(PEM_read_X509(f.get(), nullptr, nullptr, nullptr), &X509_free);
+  if (!c) {
+    return make_error(Code::invalid, std::string(what) + " " + path +
+                                         ": not a PEM certificate: " + openssl_reason());
+  }
+  return c;
+}
+
+}  // namespace
+
+Result<void> TlsFiles::check() const {
+  if (ca_file.empty() || cert_file.empty() || key_file.empty()) {
+    return make_error(Code::invalid,
+                      "TLS needs the CA file, the certificate file and the key file, or none of "
+                      "them");
+  }
+  if (peer_cn.empty() && peer_uri_san.empty()) {
+    return make_error(Code::invalid, "TLS needs the peer's expected name: a CN or a URI SAN");
+  }
+  MARGAY_TRY(const Certificate ca, read_certificate(ca_file, "CA file"));
+  MARGAY_TRY(const Certificate cert, read_certificate(cert_file, "certificate file"));
+  MARGAY_TRY(const File f, open_file(key_file, "key file"));
+  const std::unique_ptr<EVP_PKEY, void (*)(EVP_PKEY*)> key(
+      PEM_read_PrivateKey(f.get(), nullptr, nullptr, nullptr), &EVP_PKEY_free);
+  if (!key) {
+    return make_error(Code::invalid,
+                      "key file " + key_file + ": not a PEM private key: " + openssl_reason());
+  }
+  if (X509_check_private_key(cert.get(), key.get()) != 1) {
+    ERR_clear_error();
+    return make_error(Code::invalid,
+                      "key file " + key_file + " does not belong to certificate " + cert_file);
+  }
+  return {};
+}
+
+bool is_local_address(std::string_view address) {
+  if (address.starts_with("unix:")) return true;
+  const auto colon = address.rfind(':');
+  auto host = address.substr(0, colon == std::string_view::npos ? address.size() : colon);
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  if (host == "localhost") return true;
+  const auto ip = Ip::parse(host);
+  return ip.ok() && ip->is_loopback();
+}
+
+Result<std::shared_ptr<grpc::Channel>> make_channel(const std::string& address,
+                                                    const TlsFiles& tls) {
+  grpc::ChannelArguments args;
+  args.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  args.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);  // it would let the window grow to megabytes
+  args.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kWindow);
+  args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  args.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  args.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);  // also the limit of one attempt
+  args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 5000);
+  args.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
+  args.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  args.SetServiceConfigJSON("{}");
+  args.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
+  if (!tls.enabled()) {
+    if (!is_local_address(address)) {
+      return make_error(Code::invalid,
+                        address + " is not on this machine: TLS files are needed to reach it");
+    }
+    return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), args);
+  }
+  MARGAY_CHECK(tls.check());
+  tls_api::TlsChannelCredentialsOptions options;
+  options.set_certificate_provider(provider(tls));
+  options.watch_root_certs();
+  options.watch_identity_key_cert_pairs();
+  options.set_verify_server_certs(true);
+  options.set_certificate_verifier(name_verifier(tls));
+  options.set_check_call_host(false);
+  return grpc::CreateCustomChannel(address, tls_api::TlsCredentials(options), args);
+}
+
+Result<std::shared_ptr<grpc::ServerCredentials>> server_credentials(const TlsFiles& tls) {
+  MARGAY_CHECK(tls.check());
+  tls_api::TlsServerCredentialsOptions options(provider(tls));
+  options.watch_root_certs();
+  options.watch_identity_key_cert_pairs();
+  options.set_cert_request_type(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+  options.set_certificate_verifier(name_verifier(tls));
+  options.set_check_call_host(false);
+  return tls_api::TlsServerCredentials(options);
+}
+
+void set_server_defaults(grpc::ServerBuilder& builder) {
+  builder.SetMaxReceiveMessageSize(16 * 1024 * 1024);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // a second server must fail to bind
+}
+
+Error error_from(const grpc::Status& status, const std::string& what) {
+  const auto code = [&] {
+    switch (status.error_code()) {
+      case grpc::StatusCode::UNAVAILABLE:
+      case grpc::StatusCode::DEADLINE_EXCEEDED:
+      case grpc::StatusCode::CANCELLED:
+      case grpc::StatusCode::RESOURCE_EXHAUSTED:
+      case grpc::StatusCode::ABORTED:
+        return Code::unavailable;
+      case grpc::StatusCode::UNAUTHENTICATED:
+      case grpc::StatusCode::PERMISSION_DENIED:
+      case grpc::StatusCode::UNIMPLEMENTED:
+      case grpc::StatusCode::FAILED_PRECONDITION:
+        return Code::refused;
+      case grpc::StatusCode::INVALID_ARGUMENT:
+      case grpc::StatusCode::OUT_OF_RANGE:
+        return Code::invalid;
+      case grpc::StatusCode::NOT_FOUND:
+        return Code::not_found;
+      case grpc::StatusCode::ALREADY_EXISTS:
+        return Code::exists;
+      case grpc::StatusCode::OK:
+      case grpc::StatusCode::UNKNOWN:
+      case grpc::StatusCode::INTERNAL:
+      case grpc::StatusCode::DATA_LOSS:
+      case grpc::StatusCode::DO_NOT_USE:
+        return Code::internal;
+    }
+    return Code::internal;
+  }();
+  return make_error(code, what + ": " + status.error_message());
+}
+
+namespace {
+constexpr std::array kCodes{Code::invalid,     Code::not_found, Code::exists,    Code::conflict,
+                            Code::unavailable, Code::refused,   Code::compacted, Code::overrun,
+                            Code::system,      Code::internal};
+}
+
+void to_proto(const Error& error, store::v1::StoreError* out) {
+  out->set_name(std::string(to_string(error.code)));
+  out->set_sys_errno(error.sys_errno);
+  out->set_context(error.context);
+}
+
+Error from_proto(const store::v1::StoreError& error) {
+  const auto* code = std::find_if(kCodes.begin(), kCodes.end(),
+                                  [&](Code c) { return to_string(c) == error.name(); });
+  return Error{code == kCodes.end() ? Code::internal : *code, error.sys_errno(), error.context()};
+}
+
+}  // namespace margay::transport

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// gRPC as Margay uses it: mutual TLS with our own check of the peer's name (Calico's certificates
+// carry only a CN, which gRPC's host check ignores), certificates read again when the files change,
+// no proxies, bounded windows, and the mapping between Error and what travels. Shared by typha,
+// agent/sync and datastore/remote; nobody else includes it.
+#pragma once
+
+#include <grpcpp/channel.h>
+#include <grpcpp/security/credentials.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server_builder.h>
+#include <grpcpp/support/channel_arguments.h>
+#include <grpcpp/support/status.h>
+
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "margay/store.pb.h"
+#include "proto/tls_files.h"
+
+namespace margay::transport {
+
+// Plain only towards local addresses; Code::invalid otherwise.
+[[nodiscard]] Result<std::shared_ptr<grpc::Channel>> make_channel(const std::string& address,
+                                                                  const TlsFiles& tls);
+// Requires a client certificate and verifies chain and name before any call is seen.
+[[nodiscard]] Result<std::shared_ptr<grpc::ServerCredentials>> server_credentials(
+    const TlsFiles& tls);
+// Limits and keepalive that every server of ours has.
+void set_server_defaults(grpc::ServerBuilder& builder);
+
+// UNAVAILABLE and DEADLINE_EXCEEDED become Code::unavailable, and so on; names `what`.
+[[nodiscard]] Error error_from(const grpc::Status& status, const std::string& what);
+
+void to_proto(const Error& error, store::v1::StoreError* out);
+[[nodiscard]] Error from_proto(const store::v1::StoreError& error);
+
+}  // namespace margay::transport
