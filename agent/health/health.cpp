@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/health/health.h"
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "base/result.h"
+
+namespace margay::health {
+namespace {
+
+using Row = std::array<std::string, 4>;
+
+std::string table(const std::vector<Row>& rows) {
+  std::array<std::size_t, 4> width{};
+  for (const Row& row : rows) {
+    for (std::size_t i = 0; i < row.size(); ++i) width[i] = std::max(width[i], row[i].size());
+  }
+  std::string out;
+  for (const Row& row : rows) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      line += row[i] + std::string(width[i] - row[i].size() + 2, ' ');
+    }
+    line.erase(line.find_last_not_of(' ') + 1);
+    out += line + "\n";
+  }
+  return out;
+}
+
+}  // namespace
+
+void Health::add(std::string_view subsystem, Limits limits, Clock::time_point now) {
+  const std::lock_guard lock(mu_);
+  subsystems_[std::string(subsystem)] = Subsystem{limits, now};
+}
+
+void Health::beat(std::string_view subsystem, Clock::time_point now) {
+  const std::lock_guard lock(mu_);
+  const auto it = subsystems_.find(subsystem);
+  MARGAY_ASSERT(it != subsystems_.end());
+  it->second.last_beat = now;
+}
+
+void Health::report(std::string_view subsystem, bool ready, std::string detail) {
+  const std::lock_guard lock(mu_);
+  const auto it = subsystems_.find(subsystem);
+  MARGAY_ASSERT(it != subsystems_.end());
+  it->second.ready = ready;
+  it->second.detail = std::move(detail);
+}
+
+bool Health::late(const Subsystem& s, Clock::duration limit, Clock::time_point now) {
+  return limit != Clock::duration::zero() && now - s.last_beat > limit;
+}
+
+Verdict Health::verdict(Clock::time_point now, bool want_ready) const {
+  const std::lock_guard lock(mu_);
+  std::vector<Row> rows{{"COMPONENT", "LIVENESS", "READINESS", "DETAIL"}};
+  std::string reason;
+  for (const auto& [name, s] : subsystems_) {
+    const bool live = !late(s, s.limits.live_within, now);
+    const bool on_time = !late(s, s.limits.ready_within, now);
+    const bool ready = live && on_time && s.ready;
+    std::string detail = s.detail;
+    if (!on_time) {
+      const auto age = std::chrono::duration_cast<std::chrono::seconds>(now - s.last_beat).count();
+      detail = "no beat for " + std::to_string(age) + " s" + (detail.empty() ? "" : "; " + detail);
+    }
+    if (!(want_ready ? ready : live)) reason += (reason.empty() ? "" : "; ") + name + ": " + detail;
+    rows.push_back({name, live ? "live" : "not live", ready ? "ready" : "not ready", detail});
+  }
+  const bool good = reason.empty();
+  const std::string first = good ? "ok" : (want_ready ? "not ready: " : "not live: ") + reason;
+  return {good, first + "\n" + table(rows)};
+}
+
+Verdict Health::liveness(Clock::time_point now) const { return verdict(now, false); }
+Verdict Health::readiness(Clock::time_point now) const { return verdict(now, true); }
+
+}  // namespace margay::health

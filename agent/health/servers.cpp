@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/health/servers.h"
+
+#include "base/log.h"
+
+namespace margay::health {
+namespace {
+
+using namespace std::chrono_literals;
+
+http::Response answer(const Verdict& v) {
+  return {v.good ? 200U : 503U, "text/plain; charset=utf-8", v.body};
+}
+
+}  // namespace
+
+Servers::Servers(const Health& health, const metrics::Registry& registry)
+    : health_(health), registry_(registry) {
+  loop_.run_in_thread();
+}
+
+Servers::~Servers() { loop_.join(); }
+
+void Servers::configure(std::optional<Address> probes, std::optional<Address> metrics) {
+  loop_.post([this, probes = std::move(probes), metrics = std::move(metrics)] {
+    serve(
+        probes_, probes, "probes",
+        [this](const http::Request& request, const http::Respond& respond) {
+          if (request.path == "/liveness") return respond(answer(health_.liveness(loop_.now())));
+          if (request.path == "/readiness") return respond(answer(health_.readiness(loop_.now())));
+          respond({404, "text/plain; charset=utf-8", "/liveness and /readiness are served here\n"});
+        });
+    serve(metrics_, metrics, "metrics",
+          [this](const http::Request& request, const http::Respond& respond) {
+            if (request.path == "/metrics")
+              return respond({200, "text/plain; version=0.0.4; charset=utf-8", registry_.text()});
+            respond({404, "text/plain; charset=utf-8", "/metrics is served here\n"});
+          });
+  });
+}
+
+void Servers::serve(Endpoint& endpoint, std::optional<Address> want, const char* what,
+                    http::Handler handler) {
+  if (endpoint.want == want) return;
+  endpoint.want = std::move(want);
+  endpoint.server.reset();
+  endpoint.retry.reset();
+  if (endpoint.want) listen(endpoint, what, handler);
+}
+
+void Servers::listen(Endpoint& endpoint, const char* what, const http::Handler& handler) {
+  auto server = http::listen_tcp(loop_, endpoint.want->host, endpoint.want->port, handler);
+  if (server.ok()) {
+    endpoint.server = std::move(server).value();
+    return;
+  }
+  log::warn("http_listen_failed", kv("what", what), kv("error", server.error()));
+  endpoint.retry =
+      loop_.after(5s, [this, &endpoint, what, handler] { listen(endpoint, what, handler); });
+}
+
+}  // namespace margay::health
