@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one codec: JSON text <-> the structs of model/resources.h and model/kubernetes.h, driven by
+// one field table per struct. decode is lenient: unknown fields are ignored (they stay in the
+// Store's text), null means absent, and Calico's own older spellings are understood; a value that
+// cannot mean anything is Code::invalid, naming kind, object, field path, value and what is
+// allowed. Instantiated for every kind in codec_*.cpp: an includer pays for declarations only.
+// Knows no store, file or YAML (model/document.h).
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+
+#include "base/result.h"
+#include "model/key.h"
+#include "model/resources.h"
+
+namespace margay::model {
+
+template <typename T>
+[[nodiscard]] Result<T> decode(std::string_view json);
+
+// Compact JSON of what the struct holds; absent and default values are left out.
+// decode(encode(x)) == x.
+template <typename T>
+[[nodiscard]] std::string encode(const T& value);
+
+// Which struct stands for which kind.
+template <Kind K, typename T>
+struct KindType {
+  static constexpr Kind kind = K;
+  using Type = T;
+};
+using KindTypes = std::tuple<
+    KindType<Kind::bgp_configuration, BgpConfiguration>, KindType<Kind::bgp_filter, BgpFilter>,
+    KindType<Kind::bgp_peer, BgpPeer>, KindType<Kind::cluster_information, ClusterInformation>,
+    KindType<Kind::felix_configuration, FelixConfiguration>,
+    KindType<Kind::global_network_policy, GlobalNetworkPolicy>,
+    KindType<Kind::global_network_set, GlobalNetworkSet>,
+    KindType<Kind::host_endpoint, HostEndpoint>, KindType<Kind::ip_pool, IpPool>,
+    KindType<Kind::network_policy, NetworkPolicy>, KindType<Kind::network_set, NetworkSet>,
+    KindType<Kind::node, Node>, KindType<Kind::profile, Profile>,
+    KindType<Kind::staged_global_network_policy, StagedGlobalNetworkPolicy>,
+    KindType<Kind::staged_network_policy, StagedNetworkPolicy>, KindType<Kind::tier, Tier>,
+    KindType<Kind::workload_endpoint, WorkloadEndpoint>, KindType<Kind::ipam_block, IpamBlock>,
+    KindType<Kind::block_affinity, BlockAffinity>>;
+
+namespace detail {
+template <typename T, std::size_t I = 0>
+constexpr Kind kind_of() {
+  static_assert(I < std::tuple_size_v<KindTypes>, "T is not the struct of a kind");
+  using Entry = std::tuple_element_t<I, KindTypes>;
+  if constexpr (std::is_same_v<typename Entry::Type, T>) {
+    return Entry::kind;
+  } else {
+    return kind_of<T, I + 1>();
+  }
+}
+}  // namespace detail
+template <typename T>
+inline constexpr Kind kKindOf = detail::kind_of<T>();
+
+}  // namespace margay::model
