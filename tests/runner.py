@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""./test: configures, builds, runs ctest and pytest, and counts every test case in one line."""
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+from lab import registry  # noqa: E402  (needs the path above)
+
+# Under a sanitizer a leak, a race or undefined behaviour fails the test that met it.
+SANITIZER_ENV = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0",
+                 "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
+                 "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1"}
+
+
+@dataclass
+class Tally:
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def add(self, other: Tally) -> None:
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+
+    def __str__(self) -> str:
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+
+def build(preset: str) -> Path:
+    """Configures and builds one preset; the build folder. Ends the run when that fails."""
+    subprocess.run(["cmake", "--preset", preset], cwd=ROOT, check=True,
+                   stdout=subprocess.DEVNULL)
+    folder = ROOT / "build" / preset
+    subprocess.run(["ninja", "-C", str(folder), f"-j{os.cpu_count()}"], check=True)
+    return folder
+
+
+def read_junit(path: Path) -> Tally:
+    """Counts the cases of one report, GoogleTest's or pytest's; says which failed or were skipped."""
+    tally = Tally()
+    for case in ElementTree.parse(path).getroot().iter("testcase"):
+        name = f"{case.get('classname')}.{case.get('name')}"
+        if case.find("failure") is not None or case.find("error") is not None:
+            tally.failed += 1
+            print(f"FAILED  {name}")
+        elif (skip := case.find("skipped")) is not None or case.get("status") == "notrun":
+            tally.skipped += 1
+            print(f"skipped {name}: {skip.get('message', '') if skip is not None else 'disabled'}")
+        else:
+            tally.passed += 1
+    return tally
+
+
+def unit(preset: str) -> Tally:
+    folder = build(preset)
+    print(f"== unit tests ({preset})", flush=True)
+    reports = folder / "reports"
+    shutil.rmtree(reports, ignore_errors=True)
+    reports.mkdir()
+    env = os.environ | SANITIZER_ENV | {"GTEST_OUTPUT": f"xml:{reports}/"}
+    summary = reports / "ctest.xml"
+    subprocess.run(["ctest", "--test-dir", str(folder), "-j", str(os.cpu_count()), "--quiet",
+                    "--output-on-failure", "--timeout", "300", "--no-tests=error",
+                    "--output-junit", str(summary)], env=env)
+    if not summary.exists():
+        print("FAILED  ctest wrote no report")
+        return Tally(failed=1)
+    tally = Tally()
+    for case in ElementTree.parse(summary).getroot().iter("testcase"):
+        tally.add(_program(case, reports))
+    return tally
+
+
+def _program(case: ElementTree.Element, reports: Path) -> Tally:
+    """A test program's cases from its own report; one that crashed, or has none, counts once."""
+    name = case.get("name", "?")
+    report = reports / f"{name}.xml"
+    failed = case.get("status") == "fail"
+    tally = read_junit(report) if report.exists() else Tally()
+    if failed and tally.failed == 0:
+        output = (case.findtext("system-out") or "").splitlines()[-30:]
+        print(f"FAILED  {name} (the program itself)\n  " + "\n  ".join(output))
+        tally.failed += 1
+    elif not report.exists():
+        tally.passed += 1
+    return tally
+
+
+def integration(arguments: list[str], long: bool) -> Tally:
+    folder = build("release")
+    print("== integration tests", flush=True)
+    report = folder / "integration.xml"
+    report.unlink(missing_ok=True)
+    env = os.environ | {"MARGAY_BIN": str(folder / "bin"), "MARGAY_LONG": "1" if long else "0",
+                        "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
+                           "-rN", f"--junitxml={report}",
+                           str(ROOT / "tests/integration"), *arguments], env=env, cwd=ROOT)
+    if not report.exists() or done.returncode not in (0, 1):
+        print(f"FAILED  pytest ended with {done.returncode}")
+        return Tally(failed=1)
+    return read_junit(report)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="./test")
+    parser.add_argument("what", nargs="?", default="default",
+                        choices=["default", "unit", "integration", "full", "ci"])
+    options, rest = parser.parse_known_args()
+    if os.geteuid() != 0:
+        print("the tests make network namespaces: run as root")
+        return 2
+    for left in registry.sweep():
+        print(f"removed what an earlier run left: {left}")
+    total = Tally()
+    try:
+        if options.what != "integration":
+            total.add(unit("release"))
+        if options.what != "unit":
+            total.add(integration(rest, long=options.what == "full"))
+        if options.what in ("full", "ci"):
+            total.add(unit("asan"))
+        if options.what == "full":
+            total.add(unit("tsan"))
+    except subprocess.CalledProcessError as error:
+        print(f"FAILED  {' '.join(error.cmd)}")
+        total.failed += 1
+    except KeyboardInterrupt:
+        print("interrupted")
+        total.failed += 1
+    finally:
+        registry.sweep()
+    print(total, flush=True)
+    return 1 if total.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
