@@ -73,8 +73,9 @@ def test_a_monitor_counts_kernel_changes(plain):
     assert sum(e.detail["count"] for e in added) == 2
     events = [str(e) for e in seen]
     assert "+nft-rule table=t chain=c" in events and "-nft-table table=t" in events
-    assert any(e.startswith("+route dst=192.0.2.0/24 protocol=80") for e in events)
-    assert any(e.startswith("-neighbour address=172.31.1.99") for e in events)
+    for start in ("+route dst=192.0.2.0/24 protocol=80", "-route dst=192.0.2.0/24",
+                  "+neighbour address=172.31.1.99", "-neighbour address=172.31.1.99"):
+        assert any(e.startswith(start) for e in events), events
 
 
 def test_a_program_that_ends_early_is_reported_with_its_log(plain):

@@ -6,6 +6,7 @@ Tests wait on these events instead of sleeping, and count them to prove that not
 from __future__ import annotations
 
 import ipaddress
+import json
 import select
 import socket
 import struct
@@ -54,7 +55,10 @@ class Monitor:
     def __init__(self, ns: Namespace, nftables: bool = True, routes: bool = True):
         self.events: list[Event] = []
         self._sockets: list[socket.socket] = []
+        self._permanent: set[str] = set()
         if routes:
+            listed = ns.output("ip", "-j", "neighbour", "show", "nud", "permanent")
+            self._permanent = {entry["dst"] for entry in json.loads(listed or "[]")}
             self._open(ns, _NETLINK_ROUTE, _ROUTE_GROUPS)
         if nftables:
             self._open(ns, _NETLINK_NETFILTER, (_NFTABLES_GROUP,))
@@ -87,7 +91,7 @@ class Monitor:
         fresh: list[Event] = []
         ready, _, _ = select.select(self._sockets, [], [], max(0.0, timeout))
         for sock in ready:
-            parse = _parse_route if sock.proto == _NETLINK_ROUTE else _parse_nft
+            parse = self._parse_route if sock.proto == _NETLINK_ROUTE else _parse_nft
             while True:
                 try:
                     data = sock.recv(1 << 20)
@@ -102,6 +106,24 @@ class Monitor:
                         fresh.append(event)
         self.events.extend(fresh)
         return fresh
+
+    def _parse_route(self, at: float, kind: int, body: bytes) -> Event | None:
+        """Leaves out the kernel's own resolving: entries that were never permanent.
+
+        A permanent entry is reported as failed when it goes, so those that stood are remembered.
+        """
+        event = _parse_route(at, kind, body)
+        if event is None or event.kind != "neighbour":
+            return event
+        address = event.detail["address"]
+        if not event.deleted and event.detail.pop("permanent"):
+            self._permanent.add(address)
+            return event
+        if event.deleted and address in self._permanent:
+            self._permanent.discard(address)
+            event.detail.pop("permanent")
+            return event
+        return None
 
     def drain(self) -> list[Event]:
         """Everything that has arrived since the last call, without waiting."""
@@ -204,12 +226,14 @@ def _parse_route(at: float, kind: int, body: bytes) -> Event | None:
 def _parse_neighbour(at: float, deleted: bool, body: bytes) -> Event | None:
     family, index, state = struct.unpack_from("=BxxxiH", body)
     attrs = _attributes(body, 12)
-    if family != _AF_BRIDGE and not state & (_NUD_PERMANENT | _NUD_NOARP):
-        return None  # the kernel's own resolving, not configuration
     detail = {"address": _address(attrs.get(1, b"")), "index": index}
     if 2 in attrs:
         detail["mac"] = attrs[2].hex(":")
-    return Event(at, "fdb" if family == _AF_BRIDGE else "neighbour", deleted, detail)
+    if family == _AF_BRIDGE:
+        static = state & (_NUD_PERMANENT | _NUD_NOARP)
+        return Event(at, "fdb", deleted, detail) if static or deleted else None
+    detail["permanent"] = bool(state & _NUD_PERMANENT)
+    return Event(at, "neighbour", deleted, detail)
 
 
 def _parse_nft(at: float, kind: int, body: bytes) -> Event | None:
