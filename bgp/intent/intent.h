@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// From Calico's resources to the speaker's configuration (spec bgp.md 2 to 7): peers of the mesh,
+// explicit and reverse peerings, their parameters and filters, the routes that this node originates
+// and the policy around them. Pure: a function of the resources given so far; the order in which
+// they came does not matter. Resources arrive as the Store's JSON; one that does not decode keeps
+// its last good value and is listed in problems().
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bgp/speaker/config.h"
+#include "model/key.h"
+
+namespace margay::bgp {
+
+struct IntentOptions {
+  std::string node;       // our name in Node resources
+  std::string router_id;  // CALICO_ROUTER_ID: "" (our IPv4 address), "hash", or an address
+  std::string secrets_namespace = "kube-system";
+  // FelixConfiguration programClusterRoutes; empty: EnabledIPIPOnly.
+  std::string felix_program_cluster_routes;
+};
+
+struct Problem {
+  std::string object;  // "BGPPeer(rack1)"
+  std::string text;
+  friend bool operator==(const Problem&, const Problem&) = default;
+};
+
+class Intent {
+ public:
+  explicit Intent(IntentOptions options);
+  ~Intent();
+  Intent(const Intent&) = delete;
+  Intent& operator=(const Intent&) = delete;
+
+  // Whether update() wants objects of this kind at all.
+  [[nodiscard]] static bool takes(model::Kind kind);
+
+  // Objects of other kinds, and of other nodes where only ours matter, are ignored.
+  void update(const model::Key& key, std::string_view json);
+  void remove(const model::Key& key);
+  // The first whole view is complete. Before that compute() gives nothing: peers and routes are
+  // never decided on partial data.
+  void set_in_sync();
+
+  // The configuration as it should be now; nullopt while not in sync, and when nothing that matters
+  // was updated since the last call. A node without BGP gets a configuration without peers.
+  [[nodiscard]] std::optional<SpeakerConfig> compute();
+
+  // What was wrong with the input, as of the last compute().
+  [[nodiscard]] const std::vector<Problem>& problems() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace margay::bgp

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// The whole wanted configuration of the speaker as one value: made by bgp/intent from resources (or
+// by a test by hand), handed to Speaker::set_config, which works out the difference. Knows no
+// Kubernetes and no sockets.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/ip.h"
+#include "base/types.h"
+#include "bgp/policy/policy.h"
+
+namespace margay::bgp {
+
+inline constexpr std::uint16_t kBgpPort = 179;
+
+enum class PeerType { mesh, node, global, local_workload };
+
+// Spec bgp.md 8. keep_external: keep on eBGP sessions, automatic on iBGP (keepOriginalNextHop).
+enum class NextHopMode { automatic, self, keep, keep_external };
+
+struct PeerTimers {
+  std::chrono::seconds hold{240};
+  std::chrono::seconds keepalive{0};  // 0: a third of the negotiated hold time
+  std::chrono::seconds connect_retry{5};
+  std::chrono::seconds restart{120};  // advertised graceful restart time; 0: no graceful restart
+  friend bool operator==(const PeerTimers&, const PeerTimers&) = default;
+};
+
+// Everything that, when changed, needs a new session is in here; filters are not.
+struct SessionConfig {
+  Ip address;
+  std::uint16_t port = kBgpPort;
+  Asn remote_as;
+  Asn local_as;
+  std::optional<Ip> source;
+  bool passive = false;
+  std::string password;                  // TCP-MD5; empty: none
+  std::optional<unsigned> ttl_security;  // hops; absent: TTL 64, no check (multihop)
+  PeerTimers timers;
+  std::vector<Family> families;  // empty: the family of `address`
+  bool route_reflector_client = false;
+  std::string down_reason;  // not empty: stays down, and says so
+  friend bool operator==(const SessionConfig&, const SessionConfig&) = default;
+};
+
+struct PeerConfig {
+  std::string name;  // "Mesh_10_0_0_1": unique, stable
+  PeerType type = PeerType::mesh;
+  SessionConfig session;
+  NextHopMode next_hop = NextHopMode::automatic;
+  unsigned allowed_local_as = 0;  // how often our AS may stand in a received path
+  FilterList filters;
+  std::optional<Ip> reachable_by;  // a gateway through which `address` is reached
+};
+
+// A prefix that this node announces by itself; its next hop is the session's own address.
+struct OriginatedRoute {
+  Prefix prefix;
+  std::uint32_t metric = kNormalPriority;  // LOCAL_PREF is kPreferenceBase less this
+  friend bool operator==(const OriginatedRoute&, const OriginatedRoute&) = default;
+};
+
+struct SpeakerConfig {
+  RouterId router_id;
+  Asn local_as;
+  std::uint16_t listen_port = kBgpPort;
+  std::vector<Ip> listen_addresses;    // empty: all, both families
+  std::optional<RouterId> cluster_id;  // set: this node reflects routes
+  std::vector<PeerConfig> peers;
+  std::vector<OriginatedRoute> originated;
+  ExportPolicy export_policy;
+  KernelPolicy kernel_policy;
+  unsigned max_paths = 16;  // next hops of one route in the kernel
+};
+
+}  // namespace margay::bgp

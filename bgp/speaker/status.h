@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// A snapshot of the speaker for people and tools: one row per configured peer, in BIRD's words
+// where people know them ("Active", "Socket: Connection refused"). Plain values, safe to hand to
+// another thread.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/ip.h"
+#include "base/types.h"
+#include "bgp/speaker/config.h"
+
+namespace margay::bgp {
+
+struct PeerCounters {
+  std::uint64_t messages_in = 0, messages_out = 0;
+  std::uint64_t updates_in = 0, updates_out = 0;
+  std::uint64_t established = 0;        // how often the session came up
+  std::uint64_t prefixes_in = 0;        // held now, before the import filters
+  std::uint64_t prefixes_accepted = 0;  // held now, after them
+  std::uint64_t prefixes_out = 0;       // advertised now
+  std::uint64_t treated_as_withdraw = 0, attributes_discarded = 0;  // RFC 7606
+};
+
+struct PeerStatus {
+  std::string name;  // "Mesh_10_0_0_2"
+  PeerType type = PeerType::mesh;
+  Ip address;
+  std::uint16_t port = kBgpPort;
+  Asn remote_as;
+  std::string state;  // calicoctl's STATE: "up", "start", "down"
+  std::chrono::system_clock::time_point since;
+  std::string info;        // calicoctl's INFO: "Established", "Active Socket: Connection refused"
+  std::string fsm;         // "Idle", "Connect", "Active", "Passive", "OpenSent", ..., "Established"
+  std::string last_error;  // "Hold timer expired", or empty
+  PeerCounters counters;
+};
+
+struct SpeakerStatus {
+  RouterId router_id;
+  Asn local_as;
+  bool listening = false;
+  std::string listen_error;
+  bool initial_sync = false;
+  std::uint64_t prefixes = 0;     // in the Loc-RIB, both families
+  std::vector<PeerStatus> peers;  // in the order of the configuration
+};
+
+// One path of the table, for `routes`.
+struct RouteStatus {
+  Prefix prefix;
+  Ip next_hop;
+  std::string peer;  // name; empty: originated here
+  bool best = false;
+  bool stale = false;
+  std::string as_path;  // "64513 65000 {65001 65002}"
+  std::uint32_t local_pref = 100;
+  std::uint32_t med = 0;
+  std::vector<std::string> communities;
+};
+
+}  // namespace margay::bgp
