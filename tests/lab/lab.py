@@ -122,8 +122,8 @@ class Lab:
     def start(self) -> None:
         """Everything, with the base resources in the store, until every node is ready."""
         self.fabric.start_birds()
-        self.start_typha()
         self.put_keys(self.base_keys())
+        self.start_typha()
         self.apply(*self.base_resources())
         for name in self.nodes:
             self.start_agent(name)
@@ -218,6 +218,10 @@ class Lab:
 
     # --- the store, through its doors
 
+    @staticmethod
+    def binary(name: str) -> str:
+        return programs.binary(name)
+
     def ctl(self, *arguments: str, stdin: str | None = None,
             check: bool = True) -> subprocess.CompletedProcess:
         """margayctl against typha's Store service."""
@@ -233,10 +237,13 @@ class Lab:
         self.ctl("delete", "-f", "-", stdin="\n---\n".join(json.dumps(i) for i in items))
 
     def put_keys(self, keys: dict[str, str]) -> None:
-        """Raw keys, for what margayctl does not edit: IPAM blocks and affinities."""
+        """Raw keys, for what margayctl does not edit (IPAM blocks and affinities), through the
+        owner of the file or, before there is one, into the file."""
+        running = self.typha is not None and self.typha.alive
+        store = f"unix:{self.store_socket}" if running else f"sqlite://{self.database}"
         lines = "".join(f"{key}\t{value}\n" for key, value in keys.items())
-        self.fabric.typha.run([programs.binary(programs.STORE_PUT_PROGRAM), "--store",
-                               f"unix:{self.store_socket}"], stdin=lines)
+        self.fabric.typha.run([programs.binary(programs.STORE_PUT_PROGRAM), "--store", store],
+                              stdin=lines)
 
     # --- expectations
 
