@@ -11,9 +11,12 @@
 #include <string_view>
 #include <tuple>
 #include <type_traits>
+#include <vector>
 
 #include "base/result.h"
+#include "model/controllers.h"
 #include "model/key.h"
+#include "model/kubernetes.h"
 #include "model/resources.h"
 
 namespace margay::model {
@@ -26,6 +29,12 @@ template <typename T>
 template <typename T>
 [[nodiscard]] std::string encode(const T& value);
 
+// Everything that decode does, and: unknown fields are mistakes, as are values and combinations
+// that the specification rules out, names against RFC 1123, and a document that contradicts its
+// key. The error lists all problems (up to 20), each with field path, value and what is allowed.
+[[nodiscard]] Result<void> validate_strict(const Key& key, std::string_view json);
+
+
 // Which struct stands for which kind.
 template <Kind K, typename T>
 struct KindType {
@@ -34,17 +43,30 @@ struct KindType {
 };
 using KindTypes = std::tuple<
     KindType<Kind::bgp_configuration, BgpConfiguration>, KindType<Kind::bgp_filter, BgpFilter>,
-    KindType<Kind::bgp_peer, BgpPeer>, KindType<Kind::cluster_information, ClusterInformation>,
+    KindType<Kind::bgp_peer, BgpPeer>, KindType<Kind::calico_node_status, CalicoNodeStatus>,
+    KindType<Kind::cluster_information, ClusterInformation>,
     KindType<Kind::felix_configuration, FelixConfiguration>,
     KindType<Kind::global_network_policy, GlobalNetworkPolicy>,
     KindType<Kind::global_network_set, GlobalNetworkSet>,
-    KindType<Kind::host_endpoint, HostEndpoint>, KindType<Kind::ip_pool, IpPool>,
+    KindType<Kind::host_endpoint, HostEndpoint>,
+    KindType<Kind::ipam_configuration, IpamConfiguration>, KindType<Kind::ip_pool, IpPool>,
+    KindType<Kind::ip_reservation, IpReservation>,
+    KindType<Kind::kube_controllers_configuration, KubeControllersConfiguration>,
     KindType<Kind::network_policy, NetworkPolicy>, KindType<Kind::network_set, NetworkSet>,
     KindType<Kind::node, Node>, KindType<Kind::profile, Profile>,
     KindType<Kind::staged_global_network_policy, StagedGlobalNetworkPolicy>,
+    KindType<Kind::staged_kubernetes_network_policy, StagedKubernetesNetworkPolicy>,
     KindType<Kind::staged_network_policy, StagedNetworkPolicy>, KindType<Kind::tier, Tier>,
     KindType<Kind::workload_endpoint, WorkloadEndpoint>, KindType<Kind::ipam_block, IpamBlock>,
-    KindType<Kind::block_affinity, BlockAffinity>>;
+    KindType<Kind::block_affinity, BlockAffinity>, KindType<Kind::ipam_handle, IpamHandle>,
+    KindType<Kind::ipam_config, IpamConfig>,
+    KindType<Kind::kubernetes_namespace, KubernetesNamespace>,
+    KindType<Kind::service_account, ServiceAccount>, KindType<Kind::pod, Pod>,
+    KindType<Kind::kubernetes_node, KubernetesNode>, KindType<Kind::service, Service>,
+    KindType<Kind::endpoint_slice, EndpointSlice>,
+    KindType<Kind::kubernetes_network_policy, KubernetesNetworkPolicy>,
+    KindType<Kind::cluster_network_policy, ClusterNetworkPolicy>, KindType<Kind::secret, Secret>>;
+static_assert(std::tuple_size_v<KindTypes> == kKindCount);
 
 namespace detail {
 template <typename T, std::size_t I = 0>

@@ -26,6 +26,7 @@ struct Metadata {
   std::string ns;  // empty for cluster-scoped kinds
   std::string uid;
   std::string creation_timestamp;
+  std::string deletion_timestamp;
   Labels labels;
   Labels annotations;
 };
@@ -246,6 +247,38 @@ struct BlockAffinity {
   bool deleted = false;
 };
 
+// How many addresses of which block one user holds; the key names the handle.
+struct IpamHandle {
+  std::map<std::string, int> blocks;  // CIDR -> count
+  bool deleted = false;
+};
+// The allocator's settings as it reads them; IpamConfiguration is the same as a resource.
+struct IpamConfig {
+  bool strict_affinity = false;
+  bool auto_allocate_blocks = true;
+  int max_blocks_per_host = 0;  // 0: the built-in 20 per family
+  int ip_cooldown_seconds = 0;
+  std::string kubevirt_vm_address_persistence;
+};
+struct IpamConfigurationSpec {
+  bool strict_affinity = false;
+  bool auto_allocate_blocks = true;
+  int max_blocks_per_host = 0;
+  int ip_cooldown_seconds = 0;
+  std::string kubevirt_vm_address_persistence;
+};
+struct IpamConfiguration {
+  Metadata metadata;
+  IpamConfigurationSpec spec;
+};
+struct IpReservationSpec {
+  std::vector<Prefix> reserved_cidrs;
+};
+struct IpReservation {
+  Metadata metadata;
+  IpReservationSpec spec;
+};
+
 struct NodeBgpSpec {
   std::optional<Asn> as_number;
   std::optional<InterfaceAddress> ipv4_address;
@@ -257,6 +290,18 @@ struct NodeAddress {
   std::string address;
   std::string type;
 };
+struct NodeInterface {
+  std::string name;
+  std::vector<std::string> addresses;
+};
+struct OrchRef {
+  std::string node_name;
+  std::string orchestrator;
+};
+struct NodeWireguardSpec {
+  std::optional<Ip> interface_ipv4_address;
+  std::optional<Ip> interface_ipv6_address;
+};
 struct NodeSpec {
   std::optional<NodeBgpSpec> bgp;
   std::optional<Ip> ipv4_vxlan_tunnel_addr;
@@ -264,10 +309,19 @@ struct NodeSpec {
   std::optional<Mac> vxlan_tunnel_mac_addr;
   std::optional<Mac> vxlan_tunnel_mac_addr_v6;
   std::vector<NodeAddress> addresses;
+  std::vector<NodeInterface> interfaces;
+  std::vector<OrchRef> orch_refs;
+  std::optional<NodeWireguardSpec> wireguard;
+};
+struct NodeStatus {
+  std::string wireguard_public_key;
+  std::string wireguard_public_key_v6;
+  std::vector<std::string> pod_cidrs;
 };
 struct Node {
   Metadata metadata;
   NodeSpec spec;
+  NodeStatus status;
 };
 
 // --- BGP -------------------------------------------------------------------------------------
