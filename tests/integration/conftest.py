@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lab import guard, registry  # noqa: E402
-from lab.lab import Lab  # noqa: E402
+from lab.lab import ALWAYS, CROSS_SUBNET, ROUTED, Lab  # noqa: E402
 
 
 def pytest_sessionstart(session):
@@ -31,6 +31,19 @@ def pytest_collection_modifyitems(config, items):
 def host_unchanged():
     with guard.host_unchanged():
         yield
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Three nodes in two racks, the ToR, and one pod of every kind of pool on each node."""
+    with Lab(plans=(CROSS_SUBNET, ALWAYS, ROUTED)) as lab:
+        lab.start()
+        for node in lab.nodes.values():
+            for plan in lab.plans.values():
+                lab.add_pod(f"{plan.name}-{node.index + 1}", node.name, plan.name,
+                            {"pool": plan.name, "on": node.name}, write=False)
+        lab.apply(*(lab.endpoint(pod) for pod in lab.pods.values()))
+        yield lab
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -49,7 +49,7 @@ class PoolPlan:
 
 
 CROSS_SUBNET = PoolPlan("vxlan", 65, "CrossSubnet")
-ALWAYS = PoolPlan("always", 66, "Always")
+ALWAYS = PoolPlan("always", 66, "Always", nat_outgoing=True)
 ROUTED = PoolPlan("routed", 67)
 
 

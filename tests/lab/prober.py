@@ -58,6 +58,15 @@ def probe_udp(request):
         return "allowed"
 
 
+def seen_as(request):
+    """The address under which the other side sees this one."""
+    with socket.socket(family_of(request["dst"]), socket.SOCK_STREAM) as sock:
+        sock.settimeout(request["timeout"])
+        sock.connect((request["dst"], request["port"]))
+        sock.sendall(b"w")
+        return sock.recv(64).decode()
+
+
 def checksum(data):
     total = sum(struct.unpack("!%dH" % (len(data) // 2), data))
     total = (total >> 16) + (total & 0xFFFF)
@@ -135,7 +144,7 @@ def hold_tcp(request, flows={}):
 
 
 OPERATIONS = {"tcp": probe_tcp, "udp": probe_udp, "icmp": probe_icmp, "stream": stream_udp,
-              "hold": hold_tcp}
+              "hold": hold_tcp, "seen_as": seen_as}
 
 
 def handle(request):
@@ -152,7 +161,10 @@ def answer(message):
 
 
 def echo_tcp(listener):
-    """All accepted connections on one thread: echo until the other side closes."""
+    """All accepted connections on one thread: echo until the other side closes.
+
+    A single "w" is answered with the address that the question came from.
+    """
     open_sockets = [listener]
     while True:
         for sock in select.select(open_sockets, [], [])[0]:
@@ -162,7 +174,8 @@ def echo_tcp(listener):
                     continue
                 data = sock.recv(4096)
                 if data:
-                    sock.sendall(data)
+                    whoami = data == b"w"
+                    sock.sendall(sock.getpeername()[0].encode() if whoami else data)
                     continue
             except OSError:
                 pass

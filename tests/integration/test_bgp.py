@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sessions with the mesh and with a real BIRD, routes in both directions, and nodes that leave."""
+import signal
+
+import pytest
+from lab import observe, resources
+from lab.lab import CROSS_SUBNET, FAMILIES, ROUTED, Lab
+from lab.observe import PROTOCOL_BGP
+from lab.topology import OUTSIDE, TOR_ASN
+
+HOLD = 3  # seconds, as the lab's BGPConfiguration says
+
+
+@pytest.fixture(scope="module")
+def peers():
+    """Three nodes of which tests may take one away."""
+    with Lab(plans=(CROSS_SUBNET, ROUTED)) as lab:
+        lab.start()
+        for node in lab.nodes:
+            lab.add_pod(f"on-{node}", node, ROUTED.name)
+        yield lab
+
+
+def status(lab, node):
+    """The rows of `margayctl node status`: peer -> the other columns."""
+    socket = str(lab.agents[node].socket)
+    text = lab.nodes[node].ns.run([lab.binary("margayctl"), "node", "status", "--socket",
+                                   socket]).stdout
+    rows = [[cell.strip() for cell in line.strip("|").split("|")]
+            for line in text.splitlines() if line.startswith("|")]
+    return text, {row[0]: row[1:] for row in rows if row[0] != "PEER ADDRESS"}
+
+
+def all_up(lab, node, count):
+    def up():
+        rows = status(lab, node)[1]
+        return len(rows) == count and all(r[-1] == "Established" for r in rows.values())
+
+    lab.until(up, 20, lambda: status(lab, node)[0])
+
+
+def test_every_session_is_established_and_shown(peers):
+    for node in peers.nodes:
+        all_up(peers, node, 6)
+    text, rows = status(peers, "node-1")
+    assert text.startswith("Calico process is running.\n\nIPv4 BGP status\n+---")
+    assert "\nIPv6 BGP status\n+---" in text and text.endswith("+\n\n")
+    assert rows["172.31.1.12"][:2] == ["node-to-node mesh", "up"]
+    assert rows["fd31:0:0:2::13"][:2] == ["node-to-node mesh", "up"]
+    assert rows["172.31.1.254"][:2] == ["node specific", "up"]
+    sessions = {f"node_{n}_v{f}" for n in (1, 2, 3) for f in FAMILIES}
+    peers.until(lambda: peers.fabric.birds["tor"].established() >= sessions)
+
+
+def test_the_tor_learns_every_block_from_its_owner(peers):
+    tor = peers.fabric.birds["tor"]
+    want = {str(plan.block(node, f)): node.address(f) for plan in peers.plans.values()
+            for node in peers.nodes.values() for f in FAMILIES if plan is ROUTED}
+    peers.until(lambda: want.keys() <= tor.routes().keys(), 15, lambda: str(tor.routes()))
+    routes = tor.routes()
+    for block, owner in want.items():
+        assert owner in routes[block], (block, routes[block])
+
+
+def test_nodes_program_what_the_tor_announces(peers):
+    for node in peers.nodes.values():
+        for prefix in OUTSIDE:
+            peers.until(lambda: observe.route(node.ns, prefix) is not None, 15)
+            route = observe.route(node.ns, prefix)
+            assert (route.protocol, route.dev) == (PROTOCOL_BGP, "eth0")
+
+
+def test_a_new_announcement_comes_and_goes(peers):
+    tor = peers.fabric.birds["tor"]
+    monitor = peers.monitor("node-3")
+    more = peers.fabric.tor_config()
+    more.announce += ["203.0.113.0/24", "2001:db8:203::/48"]
+    tor.reconfigure(more)
+    for prefix in more.announce[-2:]:
+        if observe.route(peers.nodes["node-3"].ns, prefix) is None:
+            monitor.wait(lambda e: e.kind == "route" and e.detail["dst"] == prefix
+                         and not e.deleted and e.detail["protocol"] == PROTOCOL_BGP)
+    tor.reconfigure(peers.fabric.tor_config())
+    peers.until(lambda: all(observe.route(peers.nodes["node-3"].ns, p) is None
+                            for p in more.announce[-2:]))
+
+
+def test_a_peer_that_does_not_answer_shows_its_state_and_why(peers):
+    nowhere = resources.resource("BGPPeer", "nowhere", {
+        "node": "node-1", "peerIP": "172.31.1.254:1790", "asNumber": TOR_ASN})
+    peers.apply(nowhere)
+    try:
+        peers.until(lambda: any("refused" in row[-1] for row in status(peers, "node-1")[1].values()),
+                    15, lambda: status(peers, "node-1")[0])
+        row = next(r for a, r in status(peers, "node-1")[1].items() if "1790" in a)
+        assert row[0] == "node specific" and row[1] == "start"
+    finally:
+        peers.delete(nowhere)
+    all_up(peers, "node-1", 6)
+
+
+def test_peers_come_and_go_live(peers):
+    v4 = next(r for r in peers.peer_resources() if r["metadata"]["name"] == "tor-b-v4")
+    peers.delete(v4)
+    peers.until(lambda: "172.31.2.254" not in status(peers, "node-3")[1])
+    tor = peers.fabric.birds["tor"]
+    block = str(ROUTED.block(peers.nodes["node-3"], 4))
+    peers.until(lambda: block not in tor.routes())
+    peers.apply(v4)
+    all_up(peers, "node-3", 6)
+    peers.until(lambda: block in tor.routes(), 15)
+
+
+def test_the_mesh_is_switched_off_and_on(peers):
+    def configuration(mesh):
+        return resources.resource("BGPConfiguration", "default", {
+            "asNumber": 64512, "nodeToNodeMeshEnabled": mesh, "holdTime": f"{HOLD}s"})
+
+    peers.apply(configuration(False))
+    peers.until(lambda: len(status(peers, "node-1")[1]) == 2, 10)
+    peers.apply(configuration(True))
+    all_up(peers, "node-1", 6)
+    peers.expect(peers.everyone(), 20)
+
+
+def leave(peers, take_away):
+    """After `take_away`, node-3's routes are gone from the others' kernels and from the ToR."""
+    gone = {str(ROUTED.block(peers.nodes["node-3"], f)) for f in FAMILIES}
+    tor = peers.fabric.birds["tor"]
+    others = [peers.nodes[n].ns for n in ("node-1", "node-2")]
+    peers.until(lambda: all(observe.route(ns, b) for ns in others for b in gone), 20)
+    take_away()
+    peers.until(lambda: not any(observe.route(ns, b) for ns in others for b in gone), HOLD + 7,
+                lambda: str(observe.own_routes(others[0], 4)))
+    peers.until(lambda: not gone & tor.routes().keys(), 20)
+
+
+def come_back(peers):
+    all_up(peers, "node-3", 6)
+    peers.expect(peers.everyone(), 30)
+
+
+def test_routes_are_withdrawn_when_a_node_dies(peers):
+    """A cut cable: nobody says goodbye, the hold timer ends it."""
+    node = peers.nodes["node-3"]
+    leave(peers, lambda: peers.fabric.cut_node(node))
+    peers.fabric.cut_node(node, up=True)
+    # The far side's hold timers run out as well before it dials again.
+    come_back(peers)
+
+
+def test_routes_are_withdrawn_when_a_node_leaves(peers):
+    node = peers.nodes["node-3"]
+    resource = peers.node_resource(node)
+
+    def remove():
+        peers.agents["node-3"].process.stop(signal.SIGTERM)
+        peers.delete(resource)
+
+    leave(peers, remove)
+    assert all(len(status(peers, n)[1]) == 4 for n in ("node-1", "node-2"))
+    peers.apply(resource)
+    peers.start_agent("node-3")
+    peers.wait_agent_ready("node-3")
+    come_back(peers)
