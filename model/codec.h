@@ -34,6 +34,8 @@ template <typename T>
 // key. The error lists all problems (up to 20), each with field path, value and what is allowed.
 [[nodiscard]] Result<void> validate_strict(const Key& key, std::string_view json);
 
+// Pools must not overlap, whether disabled or not. The error names both.
+[[nodiscard]] Result<void> check_pool_overlap(const std::vector<IpPool>& pools);
 
 // Which struct stands for which kind.
 template <Kind K, typename T>

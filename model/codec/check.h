@@ -11,5 +11,30 @@
 
 namespace margay::model::codec {
 
+[[nodiscard]] std::string indexed(std::string_view path, std::size_t i);  // "spec.ports[2]"
+// Every label, as metadata's; `path` is where the map stands.
+void check_labels(Context& ctx, const Labels& labels, std::string_view path);
+[[nodiscard]] bool is_interface_name(std::string_view text);
+
+void check(Context& ctx, const NetworkPolicy& v);
+void check(Context& ctx, const GlobalNetworkPolicy& v);
+void check(Context& ctx, const StagedNetworkPolicy& v);
+void check(Context& ctx, const StagedGlobalNetworkPolicy& v);
+void check(Context& ctx, const Tier& v);
+void check(Context& ctx, const Profile& v);
+void check(Context& ctx, const WorkloadEndpoint& v);
+void check(Context& ctx, const HostEndpoint& v);
+void check(Context& ctx, const IpPool& v);
+void check(Context& ctx, const IpamConfiguration& v);
+void check(Context& ctx, const IpamConfig& v);
+void check(Context& ctx, const IpamBlock& v);
+void check(Context& ctx, const Node& v);
+void check(Context& ctx, const BgpConfiguration& v);
+void check(Context& ctx, const BgpPeer& v);
+void check(Context& ctx, const BgpFilter& v);
+void check(Context& ctx, const ClusterInformation& v);
+void check(Context& ctx, const KubernetesNetworkPolicy& v);
+void check(Context& ctx, const StagedKubernetesNetworkPolicy& v);
+void check(Context& ctx, const ClusterNetworkPolicy& v);
 
 }  // namespace margay::model::codec

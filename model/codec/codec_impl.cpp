@@ -15,14 +15,6 @@ std::string_view text_at(Element e, std::string_view pointer) {
   return text;
 }
 
-void check_labels(Context& ctx, const Labels& labels, std::string_view path) {
-  for (const auto& [key, value] : labels) {
-    const std::string at = std::string(path) + "." + key;
-    if (!is_label_key(key)) ctx.fail(at, key, kLabelKeyRule);
-    if (!is_label_value(value)) ctx.fail(at, value, kLabelValueRule);
-  }
-}
-
 void check_name(Context& ctx, const Key& key, const Metadata& metadata) {
   if (metadata.name.empty()) return;  // reported as required
   const bool label = key.kind == Kind::tier || key.kind == Kind::kubernetes_namespace;
@@ -46,6 +38,23 @@ void check_name(Context& ctx, const Key& key, const Metadata& metadata) {
 }
 
 }  // namespace
+
+void check_labels(Context& ctx, const Labels& labels, std::string_view path) {
+  for (const auto& [key, value] : labels) {
+    const std::string at = std::string(path) + "." + key;
+    if (!is_label_key(key)) ctx.fail(at, key, kLabelKeyRule);
+    if (!is_label_value(value)) ctx.fail(at, value, kLabelValueRule);
+  }
+}
+
+std::string indexed(std::string_view path, std::size_t i) {
+  return std::string(path) + "[" + std::to_string(i) + "]";
+}
+
+bool is_interface_name(std::string_view text) {
+  return !text.empty() && text.size() <= 15 && text != "." && text != ".." &&
+         text.find_first_of("/: \t\n") == std::string_view::npos;
+}
 
 Result<Element> Text::parse(std::string_view json) {
   if (json.size() > kMaxBytes) {
@@ -73,6 +82,10 @@ std::string name_in(Kind kind, Element document) {
 }
 
 void check_identity(Context& ctx, const Key& key, Element document, const Metadata* metadata) {
+  if (key.kind == Kind::ipam_block) {
+    const auto cidr = text_at(document, "/cidr");
+    if (cidr != key.name) ctx.fail("cidr", cidr, "must be the key's, " + key.name);
+  }
   if (metadata == nullptr) return;
   const KindInfo& k = info(key.kind);
   const auto must_be = [&](std::string_view field, std::string_view want) {
