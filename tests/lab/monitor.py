@@ -50,10 +50,16 @@ class Event:
 
 
 class Monitor:
-    """Subscribed from construction on; `events` grows with every wait, drain or quiet."""
+    """Subscribed from construction on; `events` grows with every wait, drain or quiet.
 
-    def __init__(self, ns: Namespace, nftables: bool = True, routes: bool = True):
+    A lazy one, for benchmarks, only keeps bytes and their times until `parse` is called.
+    """
+
+    def __init__(self, ns: Namespace, nftables: bool = True, routes: bool = True,
+                 lazy: bool = False):
         self.events: list[Event] = []
+        self._lazy = lazy
+        self._raw: list[tuple[float, int, bytes]] = []
         self._sockets: list[socket.socket] = []
         self._permanent: set[str] = set()
         if routes:
@@ -88,10 +94,9 @@ class Monitor:
 
     def _read(self, timeout: float) -> list[Event]:
         """What has arrived, waiting at most `timeout` for the first."""
-        fresh: list[Event] = []
+        arrived: list[tuple[float, int, bytes]] = []
         ready, _, _ = select.select(self._sockets, [], [], max(0.0, timeout))
         for sock in ready:
-            parse = self._parse_route if sock.proto == _NETLINK_ROUTE else _parse_nft
             while True:
                 try:
                     data = sock.recv(1 << 20)
@@ -99,12 +104,20 @@ class Monitor:
                     break
                 except OSError as error:
                     raise Overrun(str(error)) from error
-                at = time.monotonic()
-                for message in _messages(data):
-                    event = parse(at, *message)
-                    if event:
-                        fresh.append(event)
-        self.events.extend(fresh)
+                arrived.append((time.monotonic(), sock.proto, data))
+        self._raw += arrived
+        if self._lazy:
+            return [Event(at, "unparsed", False) for at, _, _ in arrived[-1:]]
+        return self.parse()
+
+    def parse(self) -> list[Event]:
+        """Turns what was kept into events; the new ones."""
+        fresh: list[Event] = []
+        for at, protocol, data in self._raw:
+            parse = self._parse_route if protocol == _NETLINK_ROUTE else _parse_nft
+            fresh += filter(None, (parse(at, *message) for message in _messages(data)))
+        self._raw.clear()
+        self.events += fresh
         return fresh
 
     def _parse_route(self, at: float, kind: int, body: bytes) -> Event | None:

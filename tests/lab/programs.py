@@ -21,7 +21,7 @@ STORE_PUT_PROGRAM = "margay-store-put"
 def binary(name: str) -> str:
     """Path of a program of ours: $MARGAY_BIN, or the release build of this checkout."""
     default = Path(__file__).resolve().parents[2] / "build/release/bin"
-    path = Path(os.environ.get("MARGAY_BIN", default)) / name
+    path = Path(os.environ.get("MARGAY_BIN") or default) / name
     if not path.exists():
         raise FileNotFoundError(f"{path}: build first (cmake --preset release; ninja -C "
                                 "build/release), or run ./test or ./run, which do")
