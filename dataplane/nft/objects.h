@@ -102,7 +102,7 @@ struct PayloadSet {
   friend bool operator==(const PayloadSet&, const PayloadSet&) = default;
 };
 
-enum class CtKey : std::uint32_t { state = 0, direction = 1, status = 2, mark = 3, zone = 16 };
+enum class CtKey : std::uint32_t { state = 0, direction = 1, status = 2, mark = 3, zone = 17 };
 // Bits of CtKey::state and ::status.
 inline constexpr std::uint32_t kCtInvalid = 1, kCtEstablished = 2, kCtRelated = 4, kCtNew = 8,
                                kCtUntracked = 64;

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+// Table, deciding: from want and have of the dirty objects to one plan for the structural
+// transaction. No I/O.
+#include <algorithm>
+#include <functional>
+
+#include "dataplane/nft/rule_diff.h"
+#include "dataplane/nft/table_impl.h"
+
+namespace margay::nft {
+
+bool Table::Impl::chain_available(std::string_view name) const {
+  if (missing_chains_.contains(name)) return false;
+  const auto it = chains_.find(name);
+  return it != chains_.end() && (it->second.want || it->second.have);
+}
+
+bool Table::Impl::set_available(std::string_view name) const {
+  if (missing_sets_.contains(name)) return false;
+  const auto it = sets_.find(name);
+  return it != sets_.end() && (it->second.wanted || it->second.have);
+}
+
+void Table::Impl::find_waiting() {
+  waiting_.clear();
+  missing_chains_.clear();
+  missing_sets_.clear();
+  for (const std::string& name : refused_chains_) {
+    if (!chains_.at(name).have) missing_chains_.insert(name);
+  }
+  for (const std::string& name : refused_sets_) {
+    const SetState& s = sets_.at(name);
+    if (s.refused && !s.have) missing_sets_.insert(name);
+  }
+  // A chain that cannot come makes those wait that jump to it.
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (const std::string& name : dirty_chains_) {
+      const ChainState& c = chains_.at(name);
+      if (!c.want || waiting_.contains(name)) continue;
+      const auto absent = [&](const std::string& n) { return !chain_available(n); };
+      const auto absent_set = [&](const std::string& n) { return !set_available(n); };
+      if (std::ranges::none_of(c.want->refs.chains, absent) &&
+          std::ranges::none_of(c.want->refs.sets, absent_set)) {
+        continue;
+      }
+      waiting_.insert(name);
+      if (!c.have) missing_chains_.insert(name);
+      changed = true;
+    }
+  }
+}
+
+ElementTable Table::Impl::to_fill(const SetState& s) const {
+  if (s.refused_elements.empty()) return s.elements;
+  ElementTable refused(s.type);
+  for (const auto& [key, why] : s.refused_elements) {
+    if (const auto i = s.elements.find(key.bytes())) refused.append_from(s.elements, *i);
+  }
+  refused.seal();
+  ElementTable out = s.elements;
+  out.merge(ElementTable(s.type), refused);
+  return out;
+}
+
+ElementTable Table::Impl::ready(const ElementTable& elements, SetState& s) {
+  if (!s.type.is_verdict_map()) return elements;
+  ElementTable out(s.type);
+  for (std::size_t i = 0; i < elements.size(); ++i) {
+    const Verdict& v = elements.verdict(i);
+    if (v.chain.empty() || chain_available(v.chain)) {
+      out.append_from(elements, i);
+    } else {
+      elements_wait_ = true;
+    }
+  }
+  out.seal();
+  return out;
+}
+
+void Table::Impl::plan_chain(const std::string& name, ChainState& c, Plan& plan) {
+  ChainPlan out;
+  out.name = &name;
+  out.state = &c;
+  const bool has_rules = c.have && !c.have->rules.empty();
+  if (!c.want) {
+    out.remove = true;
+    out.flush = has_rules;
+    plan.chains.push_back(std::move(out));
+    return;
+  }
+  const auto kind = [](const std::optional<BaseChain>& b) {
+    auto k = b;
+    if (k) k->drop_policy = false;  // the one thing about a base chain that can be changed
+    return k;
+  };
+  out.create = !c.have;
+  if (c.have && (c.have->odd || kind(c.have->base) != kind(c.want->base))) {
+    out.create = out.remove = true;
+  } else if (c.have && c.have->base != c.want->base) {
+    out.policy = true;
+  }
+  out.keep.resize(c.want->rules.size());
+  if (c.have && !out.create) {
+    std::vector<std::uint64_t> have, want;
+    for (const HaveRule& r : c.have->rules) have.push_back(r.fingerprint);
+    for (const WantedRule& r : c.want->rules) {
+      want.push_back(r.kernel_form != 0 ? r.kernel_form : r.code.fingerprint);
+    }
+    out.keep = match_rules(have, want);
+  }
+  out.flush =
+      has_rules && std::ranges::none_of(out.keep, [](const auto& k) { return k.has_value(); });
+  plan.chains.push_back(std::move(out));
+}
+
+void Table::Impl::plan_set(const std::string& name, SetState& s, Scope scope, Plan& plan) {
+  SetPlan out{&name, &s, false, false, ElementTable(s.type), ElementTable(s.type)};
+  if (!s.wanted) {
+    out.remove = true;
+  } else if (!s.type_matches()) {
+    out.create = true;
+    out.remove = s.have.has_value();
+    out.come = ready(to_fill(s), s);
+  } else if (scope == Scope::atomic || s.type.is_verdict_map()) {
+    out.come = ready(s.add, s);
+    out.go = s.remove;
+    if (out.come.empty() && out.go.empty()) return;
+  } else {
+    return;  // a matter of send_members
+  }
+  plan.sets.push_back(std::move(out));
+}
+
+void Table::Impl::plan_rebuilds(Plan& plan) {
+  // The kernel does not let go of a set or chain that rules refer to: those rules go and come back.
+  References again;
+  for (const SetPlan& s : plan.sets) {
+    if (s.create && s.remove) again.sets.push_back(*s.name);
+  }
+  for (const ChainPlan& c : plan.chains) {
+    if (c.create && c.remove) again.chains.push_back(*c.name);
+  }
+  if (again.sets.empty() && again.chains.empty()) return;
+  again.normalise();
+  const auto touches = [](const std::vector<std::string>& refs,
+                          const std::vector<std::string>& in) {
+    return std::ranges::any_of(
+        refs, [&](const std::string& n) { return std::ranges::binary_search(in, n); });
+  };
+  for (auto& [name, c] : chains_) {
+    if (!c.have ||
+        !(touches(c.have->refs.sets, again.sets) || touches(c.have->refs.chains, again.chains))) {
+      continue;
+    }
+    auto it = std::ranges::find(plan.chains, &name, &ChainPlan::name);
+    if (it == plan.chains.end()) {
+      if (!c.want || c.refused || waiting_.contains(name)) continue;
+      plan_chain(name, c, plan);
+      it = std::prev(plan.chains.end());
+    }
+    it->flush = !c.have->rules.empty();
+    std::ranges::fill(it->keep, std::nullopt);
+  }
+  for (auto& [name, s] : sets_) {
+    if (!s.wanted || !s.type.is_verdict_map() || !s.type_matches() || again.chains.empty())
+      continue;
+    SetPlan* p = nullptr;
+    for (std::size_t i = 0; i < s.elements.size(); ++i) {
+      const bool hit = std::ranges::binary_search(again.chains, s.elements.verdict(i).chain);
+      if (!hit || s.add.find(s.elements.full_key(i))) continue;
+      if (p == nullptr) {
+        const auto it = std::ranges::find(plan.sets, &name, &SetPlan::name);
+        if (it == plan.sets.end()) {
+          plan.sets.push_back(
+              {&name, &s, false, false, ElementTable(s.type), ElementTable(s.type)});
+        }
+        p = it == plan.sets.end() ? &plan.sets.back() : &*it;
+      }
+      p->go.append_from(s.elements, i);
+      p->come.append_from(s.elements, i);
+    }
+    if (p != nullptr) {
+      p->go.seal();
+      p->come.seal();
+    }
+  }
+}
+
+void Table::Impl::spare_what_is_used(Plan& plan) {
+  const auto removes = [](const auto& x) { return x.remove && !x.create; };
+  if (std::ranges::none_of(plan.chains, removes) && std::ranges::none_of(plan.sets, removes))
+    return;
+  for (bool changed = true; changed;) {
+    std::set<std::string_view> chains, sets;  // named by what will be there afterwards
+    const auto use = [&](const References& r) {
+      chains.insert(r.chains.begin(), r.chains.end());
+      sets.insert(r.sets.begin(), r.sets.end());
+    };
+    std::set<const std::string*> planned;
+    for (const ChainPlan& c : plan.chains) {
+      planned.insert(c.name);
+      if (c.state->want) use(c.state->want->refs);
+    }
+    for (const auto& [name, c] : chains_) {
+      if (!planned.contains(&name) && c.have) use(c.have->refs);
+    }
+    for (const auto& [name, s] : sets_) {
+      if (!s.wanted || !s.type.is_verdict_map()) continue;
+      for (std::size_t i = 0; i < s.elements.size(); ++i)
+        chains.insert(s.elements.verdict(i).chain);
+    }
+    const auto spare = [&](const auto& named) {
+      return [&](const auto& x) { return x.remove && !x.create && named.contains(*x.name); };
+    };
+    changed = std::erase_if(plan.chains, spare(chains)) + std::erase_if(plan.sets, spare(sets)) > 0;
+  }
+}
+
+Table::Impl::Plan Table::Impl::make_plan(Scope scope) {
+  Plan plan;
+  for (const std::string& name : dirty_sets_) {
+    const auto it = sets_.find(name);
+    if (!it->second.refused) plan_set(it->first, it->second, scope, plan);
+  }
+  for (const std::string& name : dirty_chains_) {
+    const auto it = chains_.find(name);
+    if (!waiting_.contains(name)) plan_chain(it->first, it->second, plan);
+  }
+  plan_rebuilds(plan);
+  spare_what_is_used(plan);
+  return plan;
+}
+
+}  // namespace margay::nft

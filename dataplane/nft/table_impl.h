@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// The inside of Table: per object what is wanted, what the kernel holds, and what is in doubt.
+// driver.cpp keeps the wants, load.cpp reads the kernel, plan.cpp and push.cpp make it so. For this
+// module only.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "dataplane/netlink/socket.h"
+#include "dataplane/nft/batch.h"
+#include "dataplane/nft/driver.h"
+#include "dataplane/nft/kernel.h"
+
+namespace margay::nft {
+
+struct WantedRule {
+  EncodedRule code;
+  // The kernel's own form, where it differs from ours (a kernel that we do not know by heart).
+  std::uint64_t kernel_form = 0;
+  [[nodiscard]] bool is(std::uint64_t fingerprint) const {
+    return fingerprint == code.fingerprint || (kernel_form != 0 && fingerprint == kernel_form);
+  }
+};
+
+struct HaveRule {
+  std::uint64_t handle = 0;
+  std::uint64_t fingerprint = 0;
+};
+
+struct ChainState {
+  struct Want {
+    std::optional<BaseChain> base;
+    std::vector<WantedRule> rules;
+    References refs;
+  };
+  struct Have {
+    std::optional<BaseChain> base;
+    bool odd = false;
+    std::vector<HaveRule> rules;
+    References refs;
+  };
+  std::optional<Want> want;
+  std::optional<Have> have;
+  std::optional<Refused> refused;
+};
+
+struct SetState {
+  explicit SetState(const SetType& t) : type(t), elements(t), add(t), remove(t) {}
+  bool wanted = false;
+  SetType type;
+  ElementTable elements;  // wanted
+  std::optional<SetHeader> have;
+  bool unread = false;       // the kernel has the set, but we have not read its elements
+  ElementTable add, remove;  // what the kernel lacks, has too much: valid unless unread or !have
+  std::vector<Packed> suspects;                // keys to ask for
+  std::optional<Refused> refused;              // the set itself
+  std::map<Packed, Refused> refused_elements;  // by full key
+  [[nodiscard]] bool type_matches() const { return have && *have == header_of(type); }
+  [[nodiscard]] bool has_changes() const { return !add.empty() || !remove.empty(); }
+};
+
+template <typename T>
+using ByName = std::map<std::string, T, std::less<>>;
+using Names = std::set<std::string, std::less<>>;
+
+class Table::Impl {
+ public:
+  Impl(netlink::Socket& socket, std::string name);
+
+  // driver.cpp
+  void want_chain(const Chain& chain);
+  void forget_chain(std::string_view name);
+  Result<void> want_set(const SetDef& def);
+  void forget_set(std::string_view name);
+  void change_elements(SetState& s, const std::string& name, const ElementTable& add,
+                       const ElementTable& remove);
+  void retry_refused();
+  Result<Progress> apply(Scope scope);
+  Result<void> destroy();
+  SetState* wanted_set(std::string_view name);
+
+  netlink::Socket& socket_;
+  const std::string name_;
+  ByName<ChainState> chains_;
+  ByName<SetState> sets_;
+  Names dirty_chains_, dirty_sets_;      // want and have may differ
+  Names suspect_chains_, suspect_sets_;  // the kernel's state is in doubt
+  Names asking_;                         // sets with SetState::suspects
+  Names refused_chains_, refused_sets_;  // sets: also those with refused elements
+  bool suspect_all_ = true;              // also: never read
+
+ private:
+  enum class Step { done, again };
+  using Index = std::size_t;
+
+  // load.cpp: after refresh(), every `have` is what the kernel holds as far as it matters.
+  Result<void> refresh(Progress& p);
+  Result<void> load(Progress& p);
+  Result<bool> load_table();
+  Result<void> load_chains(ByName<ChainState::Have>& found);
+  Result<void> load_rules(ByName<ChainState::Have>& found, const std::string* only);
+  Result<void> load_sets(ByName<SetHeader>& found);
+  void adopt(ByName<ChainState::Have> chains, ByName<SetHeader> sets, Progress& p);
+  void settle_chain(const std::string& name, ChainState& c, Progress& p);
+  Result<void> reread_chain(const std::string& name, Progress& p);
+  Result<void> reread_set(const std::string& name, Progress& p);
+  Result<void> read_elements(const std::string& name, SetState& s, Progress& p);
+  Result<void> ask_elements(const std::string& name, SetState& s, Progress& p);
+  Result<bool> has_element(const std::string& set, const Packed& key);
+  void table_gone(Progress& p);
+  [[nodiscard]] bool same_rules(const ChainState& c) const;
+
+  // plan.cpp: what goes into the structural transaction. Objects that wait for refused or unknown
+  // ones stay out of it.
+  struct ChainPlan {
+    const std::string* name = nullptr;
+    ChainState* state = nullptr;
+    bool create = false, remove = false;  // both: made anew
+    bool policy = false;
+    bool flush = false;                      // no rule stays
+    std::vector<std::optional<Index>> keep;  // for each wanted rule: its index in have
+  };
+  struct SetPlan {
+    const std::string* name = nullptr;
+    SetState* state = nullptr;
+    bool create = false, remove = false;
+    ElementTable come, go;
+  };
+  struct Plan {
+    std::vector<ChainPlan> chains;
+    std::vector<SetPlan> sets;
+  };
+  void find_waiting();
+  [[nodiscard]] bool chain_available(std::string_view name) const;
+  [[nodiscard]] bool set_available(std::string_view name) const;
+  Plan make_plan(Scope scope);
+  void plan_chain(const std::string& name, ChainState& c, Plan& plan);
+  void plan_set(const std::string& name, SetState& s, Scope scope, Plan& plan);
+  void plan_rebuilds(Plan& plan);
+  void spare_what_is_used(Plan& plan);
+  ElementTable ready(const ElementTable& elements, SetState& s);
+  [[nodiscard]] ElementTable to_fill(const SetState& s) const;
+
+  // push.cpp: transactions.
+  Result<Step> push(Scope scope, Progress& p);
+  Result<Step> fill_new_sets(Progress& p);
+  Result<Step> send_members(Progress& p);
+  Result<Step> send_chunks(const std::vector<const std::string*>& names, Progress& p);
+  Result<Step> send_structure(Scope scope, Progress& p);
+  void open_batch(bool creates);
+  void build(const Plan& plan);
+  void build_rules(const ChainPlan& c);
+  void done_chain(const ChainPlan& c, Progress& p);
+  void done_set(SetPlan& s, Progress& p);
+  // Sends batch_. done: it is in; again: it is not, but something was set aside or put in doubt.
+  Result<Step> transact(Progress& p);
+  Result<Step> handle(const std::vector<netlink::Socket::Refusal>& refusals);
+  void refuse_chain(const Batch::Owner& o, const netlink::Socket::Refusal& r);
+  void refuse_set(const Batch::Owner& o, const netlink::Socket::Refusal& r);
+  bool refuse_element(const Batch::Owner& o, const netlink::Socket::Refusal& r, SetState& s);
+  static void drop_refused(SetState& s);
+  bool doubt(const Batch::Owner& o);  // false: it was read again in this apply() already
+  void note_echo(const Message& m);
+  void report(Progress& p) const;
+
+  bool have_table_ = false;
+  bool read_before_ = false;  // there was a complete look at the kernel
+  bool check_table_ = false;  // is it still there?
+  Batch batch_;
+  std::set<std::string> verified_;  // what was read again in this apply(): "c name", "s name"
+  std::set<std::string, std::less<>> waiting_, missing_chains_, missing_sets_;
+  bool elements_wait_ = false;
+  bool opens_table_ = false;  // batch_ creates the table
+  std::map<std::pair<const std::string*, Index>, HaveRule> echoes_;
+  // What the element messages of batch_ were built from, additions and removals.
+  std::map<std::pair<const std::string*, bool>, const ElementTable*> sent_;
+};
+
+}  // namespace margay::nft
