@@ -74,9 +74,9 @@ struct RouteMessage {
 
 struct RouteDump {
   Family family = Family::v4;
-  TableId table = kMainTable;   // 0: all
-  std::uint8_t protocol = 0;    // 0: all
-  IfIndex interface;            // 0: all
+  TableId table = kMainTable;  // 0: all
+  std::uint8_t protocol = 0;   // 0: all
+  IfIndex interface;           // 0: all
 };
 
 void encode_route(Writer& out, std::uint32_t seq, Verb verb, const Route& route);
@@ -134,7 +134,7 @@ struct LinkChange {
 struct VethPair {
   std::string name, peer_name;
   std::optional<Mac> mac, peer_mac;
-  std::uint32_t mtu = 0;   // 0: the kernel's default
+  std::uint32_t mtu = 0;    // 0: the kernel's default
   int peer_namespace = -1;  // descriptor; -1: the same
 };
 

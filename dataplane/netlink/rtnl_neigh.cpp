@@ -78,7 +78,7 @@ void encode_fdb(Writer& out, std::uint32_t seq, Verb verb, const FdbEntry& entry
   ndmsg h{};
   h.ndm_family = AF_BRIDGE;
   h.ndm_ifindex = static_cast<int>(entry.interface.value());
-  h.ndm_state = static_cast<std::uint16_t>(entry.permanent ? NUD_PERMANENT | NUD_NOARP : NUD_NOARP);
+  h.ndm_state = entry.permanent ? NUD_PERMANENT : NUD_REACHABLE;
   if (entry.self) h.ndm_flags = NTF_SELF;
   out.put(h);
   out.attr(NDA_LLADDR, entry.mac.bytes);

@@ -83,6 +83,10 @@ class Delta {
   }
 
   void begin_audit() { ++epoch_; }
+  [[nodiscard]] bool seen_in_audit(const Key& key) const {
+    const auto it = table_.find(key);
+    return it != table_.end() && it->second.epoch == epoch_ && has_actual(it->second);
+  }
   // Everything with an actual value that was not seen since begin_audit(), and for which `covered`
   // (called with the actual value) holds, is gone. Calls `missing(key)` for each that is wanted.
   template <typename Covered, typename Missing>

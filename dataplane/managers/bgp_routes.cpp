@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/managers/bgp_routes.h"
+
+#include <algorithm>
+
+namespace margay::dataplane {
+
+namespace {
+
+constexpr std::size_t kMaxHops = 64;  // as many as one kernel route may reasonably hold
+
+}  // namespace
+
+bool BgpRoutes::set(const BgpRoute& route) {
+  const auto it = routes_.find(route.dst);
+  if (route.next_hops.empty() && !route.blackhole) {
+    if (it == routes_.end()) return false;
+    release(it->second.hops);
+    routes_.erase(it);
+    return true;
+  }
+  std::vector<BgpNextHop> hops;
+  if (!route.blackhole) hops = route.next_hops;
+  std::ranges::sort(hops);
+  hops.erase(std::unique(hops.begin(), hops.end()), hops.end());
+  const Entry entry{intern(std::move(hops)), route.blackhole, route.metric};
+  if (it == routes_.end()) {
+    routes_.emplace(route.dst, entry);
+    return true;
+  }
+  const bool changed = it->second != entry;
+  release(it->second.hops);
+  it->second = entry;
+  return changed;
+}
+
+BgpRoutes::SetId BgpRoutes::intern(std::vector<BgpNextHop> hops) {
+  const auto it = ids_.find(hops);
+  if (it != ids_.end()) {
+    ++sets_[it->second].users;
+    return it->second;
+  }
+  SetId id = static_cast<SetId>(sets_.size());
+  if (free_.empty()) {
+    sets_.emplace_back();
+  } else {
+    id = free_.back();
+    free_.pop_back();
+  }
+  sets_[id] = HopSet{hops, resolve(hops), 1};
+  ids_.emplace(std::move(hops), id);
+  return id;
+}
+
+void BgpRoutes::release(SetId id) {
+  HopSet& set = sets_[id];
+  if (--set.users != 0) return;
+  ids_.erase(set.hops);
+  set = {};
+  free_.push_back(id);
+}
+
+std::vector<Prefix> BgpRoutes::refresh() {
+  std::vector<bool> changed(sets_.size());
+  bool any = false;
+  for (SetId id = 0; id < sets_.size(); ++id) {
+    if (sets_[id].users == 0) continue;
+    std::vector<netlink::NextHop> now = resolve(sets_[id].hops);
+    if (now == sets_[id].resolved) continue;
+    sets_[id].resolved = std::move(now);
+    changed[id] = any = true;
+  }
+  std::vector<Prefix> out;
+  if (!any) return out;
+  for (const auto& [dst, entry] : routes_) {
+    if (changed[entry.hops]) out.push_back(dst);
+  }
+  return out;
+}
+
+std::optional<BgpRoutes::Way> BgpRoutes::find(const Prefix& dst) const {
+  const auto it = routes_.find(dst);
+  if (it == routes_.end()) return std::nullopt;
+  const Entry& e = it->second;
+  return Way{&sets_[e.hops].resolved, e.blackhole, e.metric};
+}
+
+std::size_t BgpRoutes::unresolved() const {
+  std::size_t n = 0;
+  for (const HopSet& set : sets_) {
+    if (set.resolved.empty() && !set.hops.empty()) n += set.users;
+  }
+  return n;
+}
+
+std::vector<Prefix> BgpRoutes::all() const {
+  std::vector<Prefix> out;
+  out.reserve(routes_.size());
+  for (const auto& [dst, entry] : routes_) out.push_back(dst);
+  return out;
+}
+
+// --- resolution ------------------------------------------------------------------------------
+
+std::vector<netlink::NextHop> BgpRoutes::resolve(const std::vector<BgpNextHop>& hops) const {
+  std::vector<netlink::NextHop> out;
+  for (const BgpNextHop& hop : hops) resolve(hop, out);
+  std::ranges::sort(out);
+  out.erase(std::unique(out.begin(), out.end()), out.end());
+  if (out.size() > kMaxHops) out.resize(kMaxHops);
+  if (out.size() == 1) out.front().weight = 1;
+  return out;
+}
+
+void BgpRoutes::resolve(const BgpNextHop& hop, std::vector<netlink::NextHop>& out) const {
+  if (!hop.interface.empty()) {
+    const link::Interface* i = links_.by_name(hop.interface);
+    if (i != nullptr && i->link.up) out.push_back({hop.address, i->link.index, 1, false});
+    return;
+  }
+  if (links_.is_local(hop.address)) return;  // ourselves: leads nowhere
+  if (const auto* claims = workloads_.claims(Prefix::host(hop.address))) {
+    for (const std::string& name : *claims) {
+      const link::Interface* i = links_.by_name(name);
+      // onlink: our own host route may not stand yet
+      if (i != nullptr && i->link.up) out.push_back({hop.address, i->link.index, 1, true});
+    }
+    return;
+  }
+  const netlink::Route* route = foreign_.lookup(hop.address);
+  if (route == nullptr) return;
+  for (const netlink::NextHop& way : route->hops) {
+    if (!usable(way.interface)) continue;
+    out.push_back(
+        {way.gateway ? *way.gateway : hop.address, way.interface, way.weight, way.onlink});
+  }
+}
+
+bool BgpRoutes::usable(IfIndex index) const {
+  const link::Interface* i = links_.by_index(index);
+  return i != nullptr && i->link.up && !i->link.loopback;
+}
+
+}  // namespace margay::dataplane

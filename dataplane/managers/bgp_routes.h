@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// Routes of BGP with their next hops resolved through what the kernel can reach: connected and
+// other foreign routes, workloads of our own. Equal sets of next hops are kept and resolved once,
+// so that a change of one connected route costs what depends on it. Pure.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "base/ip.h"
+#include "dataplane/link/link_view.h"
+#include "dataplane/managers/route_plane.h"
+#include "dataplane/managers/workloads.h"
+#include "dataplane/route/kernel_routes.h"
+
+namespace margay::dataplane {
+
+class BgpRoutes {
+ public:
+  BgpRoutes(const link::LinkView& links, const route::KernelRoutes& foreign,
+            const Workloads& workloads)
+      : links_(links), foreign_(foreign), workloads_(workloads) {}
+
+  // True when that changed something.
+  bool set(const BgpRoute& route);
+  // The kernel changed: resolves again, and returns the destinations whose way is another now.
+  [[nodiscard]] std::vector<Prefix> refresh();
+
+  struct Way {
+    const std::vector<netlink::NextHop>* hops = nullptr;  // empty: unresolved
+    bool blackhole = false;
+    std::optional<std::uint32_t> metric;
+  };
+  [[nodiscard]] std::optional<Way> find(const Prefix& dst) const;
+  [[nodiscard]] std::size_t size() const { return routes_.size(); }
+  [[nodiscard]] std::size_t unresolved() const;
+  [[nodiscard]] std::vector<Prefix> all() const;
+
+ private:
+  using SetId = std::uint32_t;
+  struct HopSet {
+    std::vector<BgpNextHop> hops;
+    std::vector<netlink::NextHop> resolved;
+    std::size_t users = 0;
+  };
+  struct Entry {
+    SetId hops = 0;
+    bool blackhole = false;
+    std::optional<std::uint32_t> metric;
+    friend bool operator==(const Entry&, const Entry&) = default;
+  };
+  [[nodiscard]] SetId intern(std::vector<BgpNextHop> hops);
+  void release(SetId id);
+  [[nodiscard]] std::vector<netlink::NextHop> resolve(const std::vector<BgpNextHop>& hops) const;
+  void resolve(const BgpNextHop& hop, std::vector<netlink::NextHop>& out) const;
+  [[nodiscard]] bool usable(IfIndex index) const;
+
+  const link::LinkView& links_;
+  const route::KernelRoutes& foreign_;
+  const Workloads& workloads_;
+  std::unordered_map<Prefix, Entry> routes_;
+  std::map<std::vector<BgpNextHop>, SetId> ids_;
+  std::vector<HopSet> sets_;
+  std::vector<SetId> free_;
+};
+
+}  // namespace margay::dataplane

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which route, if any, a destination gets: the one owner table. Keeps what calc wants (targets,
+// VTEPs, pools, this node) beside the workloads and BGP, and answers per destination with the best
+// class that can be installed now. Also says how the tunnel devices should look. Every input marks
+// the destinations it may change. Pure: the kernel is seen through LinkView and KernelRoutes.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "dataplane/link/link_view.h"
+#include "dataplane/link/vxlan_device.h"
+#include "dataplane/managers/bgp_routes.h"
+#include "dataplane/managers/route_plane.h"
+#include "dataplane/managers/workloads.h"
+#include "model/desired.h"
+
+namespace margay::dataplane {
+
+inline constexpr const char* kVxlanDevice = "vxlan.calico";
+inline constexpr const char* kVxlanDeviceV6 = "vxlan-v6.calico";
+[[nodiscard]] inline const char* vxlan_device(Family f) {
+  return f == Family::v4 ? kVxlanDevice : kVxlanDeviceV6;
+}
+
+class RouteChooser {
+ public:
+  RouteChooser(const RouteConfig& config, const link::LinkView& links,
+               const route::KernelRoutes& foreign);
+
+  // Inputs. The workload ones answer with the interfaces whose sysctls and neighbours may change.
+  [[nodiscard]] std::set<std::string> set(const model::LocalWorkload& workload);
+  [[nodiscard]] std::set<std::string> remove(const model::EndpointId& id);
+  void set(const model::RouteTarget& target);
+  void remove_target(const Prefix& dst);
+  void set(const model::Vtep& vtep);
+  void remove_vtep(const std::string& node, Family family);
+  void set(const model::LocalNode& node);
+  void set(const model::DesiredPool& pool);
+  void remove_pool(const Prefix& cidr);
+  void set(const model::EncapInUse& encap) { encap_ = encap; }
+  void set_bgp(const BgpRoute& route);
+
+  // The outside changed.
+  void interface_changed(const std::string& name);
+  void kernel_routes_changed();
+  void config_changed();  // the referenced RouteConfig has other values now
+
+  [[nodiscard]] std::vector<Prefix> take_dirty();
+  [[nodiscard]] std::optional<netlink::Route> choose(const Prefix& dst) const;
+
+  // The device's wanted shape; nothing when it should not exist. `parent_missing`: it should, but
+  // no interface holds the node's address (a standing device is then left alone).
+  struct Tunnel {
+    std::optional<link::VxlanSpec> spec;
+    bool parent_missing = false;
+  };
+  [[nodiscard]] Tunnel tunnel(Family family) const;
+  [[nodiscard]] const std::map<std::string, model::Vtep>& vteps(Family family) const {
+    return vteps_[index(family)];
+  }
+  [[nodiscard]] const Workloads& workloads() const { return workloads_; }
+  [[nodiscard]] const BgpRoutes& bgp() const { return bgp_; }
+
+ private:
+  static std::size_t index(Family f) { return f == Family::v4 ? 0 : 1; }
+  void mark(const std::vector<Prefix>& dsts);
+  void mark_targets(Family family);
+  void unlink(const model::RouteTarget& target);
+  [[nodiscard]] const InterfaceAddress* node_address(Family family) const;
+  [[nodiscard]] const link::Interface* parent(Family family) const;
+  [[nodiscard]] netlink::Route blank(const Prefix& dst) const;
+  [[nodiscard]] std::optional<netlink::Route> workload_route(const Prefix& dst) const;
+  [[nodiscard]] std::optional<netlink::Route> target_route(const model::RouteTarget& t) const;
+  [[nodiscard]] std::optional<netlink::Route> vxlan_route(const model::RouteTarget& t) const;
+  [[nodiscard]] std::optional<netlink::Route> direct_route(const model::RouteTarget& t) const;
+  [[nodiscard]] std::optional<netlink::Route> bgp_route(const Prefix& dst) const;
+  [[nodiscard]] bool bgp_may_have(const Prefix& dst) const;
+
+  const RouteConfig& config_;
+  const link::LinkView& links_;
+  Workloads workloads_;
+  BgpRoutes bgp_;
+  std::unordered_map<Prefix, model::RouteTarget> targets_;
+  std::unordered_map<std::string, std::set<Prefix>> targets_of_node_;
+  std::map<std::string, model::Vtep> vteps_[2];
+  std::map<Prefix, model::DesiredPool> pools_;
+  model::LocalNode node_;
+  model::EncapInUse encap_;
+  std::vector<Prefix> dirty_;
+};
+
+}  // namespace margay::dataplane

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "dataplane/managers/route_plane_impl.h"
+
+namespace margay::dataplane {
+
+namespace {
+
+constexpr std::uint8_t kProtocolKernel = 2, kProtocolBoot = 3, kProtocolRa = 9;
+
+template <typename... F>
+struct Overloaded : F... {
+  using F::operator()...;
+};
+
+}  // namespace
+
+Result<void> RoutePlane::Impl::start() {
+  ipv6_ = sysctls_.read("ipv6/conf/all/forwarding").ok();
+  MARGAY_CHECK(read_all());
+  listen();
+  arm_audit();
+  schedule();
+  return {};
+}
+
+void RoutePlane::Impl::listen() {
+  listener_.link = [this](const netlink::LinkMessage& m) { links_.notice(m, loop_.now()); };
+  listener_.address = [this](const netlink::AddressMessage& m) { links_.notice(m); };
+  listener_.route = [this](const netlink::RouteMessage& m) { routes_.notice(m, loop_.now()); };
+  listener_.neighbour = [this](const netlink::NeighbourMessage& m) { neighbours_.notice(m); };
+  listener_.fdb = [this](const netlink::FdbMessage& m) { neighbours_.notice(m); };
+  watch_ = loop_.readable(monitor_.fd(), [this] { drain(); });
+}
+
+void RoutePlane::Impl::drain() {
+  const auto more = monitor_.drain(listener_);
+  if (!more.ok() && more.error().code == Code::overrun) {
+    ++resyncs_;
+    metrics_.resyncs.add();
+    log::warn("route_monitor_overrun");
+    read_all_needed_ = true;
+  } else if (!more.ok()) {
+    watch_.reset();
+    if (events_.on_fatal) events_.on_fatal("route monitor: " + more.error().message());
+    return;
+  }
+  schedule();
+}
+
+// --- desired state ---------------------------------------------------------------------------
+
+void RoutePlane::Impl::apply(const model::Batch& batch) {
+  for (const model::Change& change : batch.changes) take(change);
+  if (batch.in_sync) desired_in_sync_ = true;
+  schedule();
+}
+
+void RoutePlane::Impl::take(const model::Change& change) {
+  const auto vteps = [this](Family f) { vteps_touched_[f == Family::v4 ? 0 : 1] = true; };
+  std::visit(
+      Overloaded{
+          [&](const model::LocalWorkload& w) { touched_interfaces_.merge(chooser_.set(w)); },
+          [&](const model::WorkloadRemove& r) { touched_interfaces_.merge(chooser_.remove(r.id)); },
+          [&](const model::RouteTarget& t) { chooser_.set(t); },
+          [&](const model::RouteRemove& r) { chooser_.remove_target(r.dst); },
+          [&](const model::Vtep& v) {
+            chooser_.set(v);
+            vteps(v.tunnel_ip.family());
+          },
+          [&](const model::VtepRemove& r) {
+            chooser_.remove_vtep(r.node, r.family);
+            vteps(r.family);
+          },
+          [&](const model::LocalNode& n) { chooser_.set(n); },
+          [&](const model::DesiredPool& p) { chooser_.set(p); },
+          [&](const model::PoolRemove& r) { chooser_.remove_pool(r.cidr); },
+          [&](const model::EncapInUse& e) { chooser_.set(e); },
+          [](const auto&) {}},  // policy, sets, host endpoints, services: not about routes
+      change);
+}
+
+void RoutePlane::Impl::set_config(RouteConfig config) {
+  if (config == config_) return;
+  const bool audit = config.audit_interval != config_.audit_interval;
+  config_ = std::move(config);
+  chooser_.config_changed();
+  for (const auto& [name, wants] : interface_wants_) touched_interfaces_.insert(name);
+  read_all_needed_ = true;  // what counts as ours may be other routes now
+  if (audit) arm_audit();
+  schedule();
+}
+
+void RoutePlane::Impl::replace_bgp_routes(std::vector<BgpRoute> routes) {
+  bgp_queue_.insert(bgp_queue_.end(), std::make_move_iterator(routes.begin()),
+                    std::make_move_iterator(routes.end()));
+  schedule();
+}
+
+void RoutePlane::Impl::take_bgp(std::size_t max) {
+  while (max-- > 0 && !bgp_queue_.empty()) {
+    chooser_.set_bgp(bgp_queue_.front());
+    bgp_queue_.pop_front();
+  }
+}
+
+void RoutePlane::Impl::bgp_synced() {
+  bgp_synced_asked_ = true;  // takes effect behind what is queued
+  schedule();
+}
+
+void RoutePlane::Impl::resync() {
+  read_all_needed_ = true;
+  schedule();
+}
+
+// --- the kernel ------------------------------------------------------------------------------
+
+void RoutePlane::Impl::on_link(const link::LinkChangeSeen& seen) {
+  const bool was_up = seen.before && seen.before->up;
+  const bool is_up = seen.after != nullptr && seen.after->link.up;
+  report_interfaces_.insert(seen.index);
+  if (seen.after == nullptr) {
+    rescan_.erase(seen.index);
+    routes_.flushed(seen.index);
+    neighbours_.flushed(seen.index);
+  } else if (was_up && !is_up) {
+    rescan_.insert(seen.index);  // the kernel drops its routes without telling of IPv4's
+    neighbours_.flushed(seen.index);
+  }
+  if (seen.address_gone) rescan_.insert(seen.index);
+  const auto touch = [this](const std::string& name) {
+    chooser_.interface_changed(name);
+    touched_interfaces_.insert(name);
+    for (const Family f : kFamilies) {
+      if (name == vxlan_device(f)) vteps_touched_[f == Family::v4 ? 0 : 1] = true;
+    }
+  };
+  if (seen.after != nullptr) {
+    touch(seen.after->link.name);
+    if (seen.before && seen.before->name != seen.after->link.name) {
+      rescan_.insert(seen.index);  // other routes on it are ours, or no longer ours
+      touch(seen.before->name);
+    }
+  } else {
+    touch(seen.before->name);
+  }
+  if (is_up && !was_up) routes_.retry_refused();
+  // Before the kernel's own removals arrive: they must not look like somebody else's.
+  if (!is_up) choose(SIZE_MAX);
+}
+
+Result<void> RoutePlane::Impl::read_all() {
+  MARGAY_CHECK(links_.read(requests_, loop_.now()));
+  for (const Family f : kFamilies) {
+    if (f == Family::v6 && !ipv6_) continue;
+    MARGAY_CHECK(routes_.read(requests_, f));
+  }
+  MARGAY_CHECK(neighbours_.read_neighbours(requests_));
+  for (const Family f : kFamilies) {
+    const link::Interface* device = links_.by_name(vxlan_device(f));
+    if (device != nullptr && device->link.vxlan) {
+      MARGAY_CHECK(neighbours_.read_fdb(requests_, device->link.index));
+    }
+  }
+  sysctls_.suspect_all();
+  rescan_.clear();
+  return {};
+}
+
+// Whatever must be read before the next write: everything, or some interfaces' routes.
+void RoutePlane::Impl::read_again() {
+  if (read_all_needed_) {
+    read_all_needed_ = false;
+    if (const auto done = read_all(); !done.ok()) {
+      fail(done.error());
+      return;
+    }
+    read_failures_ = 0;
+  }
+  for (const IfIndex index : std::exchange(rescan_, {})) {
+    for (const Family f : kFamilies) {
+      if (f == Family::v6 && !ipv6_) continue;
+      const auto done = routes_.read(requests_, f, index);
+      if (!done.ok() && done.error().sys_errno != ENODEV) fail(done.error());
+    }
+  }
+}
+
+void RoutePlane::Impl::fail(const Error& error) {
+  constexpr unsigned kTooMany = 5;
+  log::warn("route_read_failed", kv("error", error));
+  if (++read_failures_ == kTooMany && events_.on_fatal) {
+    events_.on_fatal("reading the kernel: " + error.message());
+  }
+  read_all_needed_ = true;  // with the next wake-up
+}
+
+bool RoutePlane::Impl::is_workload(const std::string& name) const {
+  return std::ranges::any_of(config_.workload_prefixes, [&](const std::string& prefix) {
+    return !prefix.empty() && name.starts_with(prefix);
+  });
+}
+
+bool RoutePlane::Impl::is_tunnel(const std::string& name) const {
+  return name == kVxlanDevice || name == kVxlanDeviceV6;
+}
+
+bool RoutePlane::Impl::ours(const netlink::Route& route) const {
+  const std::uint8_t p = route.protocol;
+  if (p == kProtocolKernel || p == kProtocolRa) return false;
+  if (p == config_.agent_protocol) return true;
+  if (p == config_.bgp_protocol && config_.bgp) return true;
+  if (p == config_.device_protocol && p != kProtocolBoot) return true;
+  if (route.hops.empty()) return false;
+  bool workload = true, tunnel = true;
+  for (const netlink::NextHop& hop : route.hops) {
+    const link::Interface* i = links_.by_index(hop.interface);
+    workload = workload && i != nullptr && is_workload(i->link.name);
+    tunnel = tunnel && i != nullptr && is_tunnel(i->link.name);
+  }
+  if (p == config_.bgp_protocol) return false;  // another daemon's
+  return tunnel || (workload && (p == kProtocolBoot || config_.remove_external_routes));
+}
+
+std::optional<Clock::time_point> RoutePlane::Impl::hold(const netlink::Route& route,
+                                                        Clock::time_point now) const {
+  if (route.protocol == config_.bgp_protocol && !bgp_synced_) return Clock::time_point::max();
+  if (route.hops.size() != 1 || route.protocol == config_.agent_protocol) return std::nullopt;
+  const bool like_ours = route.protocol == config_.device_protocol && route.metric != 0;
+  const link::Interface* i = links_.by_index(route.hops.front().interface);
+  if (i == nullptr || like_ours || !is_workload(i->link.name)) return std::nullopt;
+  // A plugin's route for an endpoint that we have not heard of yet. When ours stands for the same
+  // address the plugin's has served its purpose.
+  const auto chosen = chosen_.find(route.dst);
+  if (chosen != chosen_.end() && routes_.installed({route.dst, chosen->second, 0})) {
+    return std::nullopt;
+  }
+  if (i->since == Clock::time_point{}) return std::nullopt;
+  const Clock::time_point until = i->since + config_.external_grace;
+  return until > now ? std::optional(until) : std::nullopt;
+}
+
+}  // namespace margay::dataplane

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "dataplane/managers/route_plane_impl.h"
+
+namespace margay::dataplane {
+
+namespace {
+
+// Per step, so that the loop gets its turn within about 10 ms.
+constexpr std::size_t kBgpPerStep = 8192;
+constexpr std::size_t kChoicesPerStep = 8192;
+constexpr std::size_t kWritesPerStep = 4096;
+constexpr std::chrono::milliseconds kReadRetry{500};
+
+std::size_t slot(Family f) { return f == Family::v4 ? 0 : 1; }
+
+std::optional<Clock::time_point> earlier(std::optional<Clock::time_point> a,
+                                         std::optional<Clock::time_point> b) {
+  if (!a || !b) return a ? a : b;
+  return std::min(*a, *b);
+}
+
+}  // namespace
+
+void RoutePlane::Impl::schedule() {
+  if (scheduled_) return;
+  scheduled_ = true;
+  loop_.post([this, alive = std::weak_ptr<bool>(alive_)] {
+    if (!alive.expired()) step();
+  });
+}
+
+void RoutePlane::Impl::step() {
+  scheduled_ = false;
+  const Clock::time_point now = loop_.now();
+  const auto started = Clock::now();
+  wake_.reset();
+  read_again();
+  take_bgp(kBgpPerStep);
+  if (bgp_synced_asked_ && bgp_queue_.empty() && !bgp_synced_) {
+    bgp_synced_ = true;
+    routes_.release_held();
+  }
+  if (reported_foreign_ != routes_.foreign_version()) chooser_.kernel_routes_changed();
+  choose(kChoicesPerStep);
+  refresh_interfaces();
+  for (const Family f : kFamilies) refresh_vteps(f);
+  // Before the whole view and our own reading nothing is written.
+  bool more = !bgp_queue_.empty() || !undecided_.empty();
+  if (desired_in_sync_ && !read_all_needed_) more = write(now) || more;
+  report();
+  if (desired_in_sync_ && !more && !applied_ && !read_all_needed_) {
+    applied_ = true;
+    log::info("routes_in_sync", kv("routes", routes_.wanted()), kv("failing", status().failing));
+    if (events_.on_in_sync) events_.on_in_sync();
+  }
+  metrics_.step_seconds.observe(std::chrono::duration<double>(Clock::now() - started).count());
+  more ? schedule() : arm(now);
+}
+
+void RoutePlane::Impl::choose(std::size_t max) {
+  std::vector<Prefix> fresh = chooser_.take_dirty();
+  if (undecided_.empty()) {
+    undecided_ = std::move(fresh);
+  } else {
+    undecided_.insert(undecided_.end(), fresh.begin(), fresh.end());
+  }
+  for (; max > 0 && !undecided_.empty(); --max) {
+    const Prefix dst = undecided_.back();
+    undecided_.pop_back();
+    const auto route = chooser_.choose(dst);
+    const auto before = chosen_.find(dst);
+    if (!route) {
+      if (before == chosen_.end()) continue;
+      routes_.forget({dst, before->second, 0});
+      chosen_.erase(before);
+      continue;
+    }
+    routes_.want(*route);
+    if (before == chosen_.end()) {
+      chosen_.emplace(dst, route->metric);
+    } else if (before->second != route->metric) {
+      routes_.forget({dst, before->second, 0});
+      before->second = route->metric;
+    }
+  }
+}
+
+// --- workload interfaces ---------------------------------------------------------------------
+
+void RoutePlane::Impl::refresh_interfaces() {
+  for (const std::string& name : std::exchange(touched_interfaces_, {})) refresh_interface(name);
+}
+
+void RoutePlane::Impl::refresh_interface(const std::string& name) {
+  const model::LocalWorkload* workload = chooser_.workloads().on(name);
+  const link::Interface* i = links_.by_name(name);
+  InterfaceWants now;
+  if (workload != nullptr && i != nullptr && i->link.up) {
+    want_sysctls(name, *workload, now);
+    if (workload->mac) {
+      for (const Prefix& p : chooser_.workloads().addresses_on(name)) {
+        if (p.family() != Family::v4) continue;  // IPv6 finds its neighbour itself
+        const neigh::NeighKey key{i->link.index, p.addr()};
+        neighbours_.want_neighbour(key, *workload->mac);
+        now.neighbours.push_back(key);
+      }
+    }
+  }
+  InterfaceWants& before = interface_wants_[name];
+  for (const std::string& path : before.sysctls) {
+    if (std::ranges::find(now.sysctls, path) == now.sysctls.end()) sysctls_.forget(path);
+  }
+  for (const neigh::NeighKey& key : before.neighbours) {
+    if (std::ranges::find(now.neighbours, key) == now.neighbours.end()) {
+      neighbours_.forget_neighbour(key);
+    }
+  }
+  before = std::move(now);
+  if (workload == nullptr && before.sysctls.empty()) interface_wants_.erase(name);
+}
+
+void RoutePlane::Impl::want_sysctls(const std::string& name, const model::LocalWorkload& workload,
+                                    InterfaceWants& wants) {
+  const auto want = [&](const std::string& path, std::string value) {
+    sysctls_.want(path, std::move(value));
+    wants.sysctls.push_back(path);
+  };
+  const std::string v4 = "ipv4/conf/" + name + "/";
+  want(v4 + "route_localnet", "1");
+  want("ipv4/neigh/" + name + "/proxy_delay", "0");
+  want(v4 + "proxy_arp", "1");
+  want(v4 + "forwarding", "1");
+  const auto standard = sysctls_.read("ipv4/conf/default/rp_filter");
+  want(v4 + "rp_filter",
+       !workload.spoofable.empty() ? "0" : (standard.ok() ? *standard : std::string("1")));
+  if (!ipv6_) return;
+  const std::string v6 = "ipv6/conf/" + name + "/";
+  want(v6 + "accept_ra", "0");
+  want(v6 + "proxy_ndp", "1");
+  want(v6 + "forwarding", "1");
+}
+
+// The host's own forwarding. An uplink whose default route came from a router advertisement would
+// lose it when forwarding goes on, unless it is told to accept them still.
+void RoutePlane::Impl::want_forwarding() {
+  constexpr const char* kV4 = "ipv4/ip_forward";
+  constexpr const char* kV6 = "ipv6/conf/all/forwarding";
+  constexpr std::uint8_t kProtocolRa = 9;
+  if (!config_.ip_forwarding) {
+    sysctls_.forget(kV4);
+    sysctls_.forget(kV6);
+    return;
+  }
+  sysctls_.want(kV4, "1");
+  if (!ipv6_) return;
+  routes_.foreign().for_each([&](const netlink::Route& r) {
+    if (r.protocol != kProtocolRa || r.dst != Prefix::containing(Ip::any(Family::v6), 0)) return;
+    for (const netlink::NextHop& hop : r.hops) {
+      const link::Interface* i = links_.by_index(hop.interface);
+      if (i == nullptr) continue;
+      const std::string path = "ipv6/conf/" + i->link.name + "/accept_ra";
+      const auto value = sysctls_.read(path);
+      if (value.ok() && *value == "1") sysctls_.want(path, "2");
+    }
+  });
+  (void)sysctls_.apply(loop_.now());  // accept_ra first
+  sysctls_.want(kV6, "1");
+}
+
+// --- VXLAN peers -----------------------------------------------------------------------------
+
+void RoutePlane::Impl::refresh_vteps(Family family) {
+  if (!std::exchange(vteps_touched_[slot(family)], false)) return;
+  VtepWants now;
+  const link::Interface* device = links_.by_name(vxlan_device(family));
+  if (device != nullptr && device->link.vxlan && device->link.up) {
+    const IfIndex index = device->link.index;
+    for (const auto& [node, vtep] : chooser_.vteps(family)) {
+      now.neighbours.insert_or_assign({index, vtep.tunnel_ip}, vtep.mac);
+      now.fdb.insert_or_assign({index, vtep.mac}, vtep.parent_ip);
+    }
+  }
+  VtepWants& before = vtep_wants_[slot(family)];
+  for (const auto& [key, mac] : before.neighbours) {
+    if (!now.neighbours.contains(key)) neighbours_.forget_neighbour(key);
+  }
+  for (const auto& [key, remote] : before.fdb) {
+    if (!now.fdb.contains(key)) neighbours_.forget_fdb(key);
+  }
+  for (const auto& [key, mac] : now.neighbours) neighbours_.want_neighbour(key, mac);
+  for (const auto& [key, remote] : now.fdb) neighbours_.want_fdb(key, remote);
+  before = std::move(now);
+}
+
+// --- writing ---------------------------------------------------------------------------------
+
+bool RoutePlane::Impl::write_devices(Clock::time_point now) {
+  bool written = false;
+  for (const Family f : kFamilies) {
+    const RouteChooser::Tunnel tunnel = chooser_.tunnel(f);
+    if (tunnel.parent_missing) continue;
+    link::VxlanDevice& device = vxlan_[slot(f)];
+    device.want(tunnel.spec);
+    const link::Interface* before = links_.by_name(device.name());
+    const IfIndex old = before == nullptr ? IfIndex{} : before->link.index;
+    if (!device.apply(requests_, links_, now)) continue;
+    written = true;
+    const link::Interface* after = links_.by_name(device.name());
+    // A device that we have not read: its entries, if it had any, are ours to compare.
+    if (after != nullptr && after->link.index != old && after->link.vxlan) {
+      (void)neighbours_.read_fdb(requests_, after->link.index);
+    }
+  }
+  return written;
+}
+
+bool RoutePlane::Impl::write(Clock::time_point now) {
+  routes_.wake(now);
+  neighbours_.wake(now);
+  if (write_devices(now)) {
+    choose(SIZE_MAX);
+    refresh_interfaces();
+    for (const Family f : kFamilies) refresh_vteps(f);
+  }
+  want_forwarding();
+  const auto settings = sysctls_.apply(now);
+  repairs_ += settings.repaired;
+  metrics_.written.add(settings.written);
+  if (const auto done = neighbours_.apply(requests_, now); !done.ok()) fail(done.error());
+  if (config_.route_sync_disabled) return false;
+  const auto done = routes_.apply(requests_, now, kWritesPerStep);
+  if (!done.ok()) {
+    fail(done.error());
+    return false;
+  }
+  metrics_.written.add(done->written);
+  metrics_.removed.add(done->removed);
+  metrics_.refused.add(done->refused);
+  if (done->unsure) read_all_needed_ = true;
+  last_apply_ = now;
+  return done->more || done->unsure;
+}
+
+// --- time ------------------------------------------------------------------------------------
+
+void RoutePlane::Impl::arm(Clock::time_point now) {
+  auto next = earlier(routes_.next_wake(now), neighbours_.next_wake(now));
+  next = earlier(next, sysctls_.next_wake(now));
+  for (const link::VxlanDevice& device : vxlan_)
+    next = earlier(next, device.retry().next_after(now));
+  if (read_all_needed_) next = earlier(next, now + kReadRetry);
+  if (!next) return;
+  wake_ = loop_.after(std::max(*next - now, Clock::duration(std::chrono::milliseconds(1))),
+                      [this] { schedule(); });
+}
+
+void RoutePlane::Impl::arm_audit() {
+  audit_.reset();
+  if (config_.audit_interval.count() == 0) return;
+  audit_ = loop_.after(config_.audit_interval, [this] {
+    resync();
+    arm_audit();
+  });
+}
+
+}  // namespace margay::dataplane

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/netlink/rtnl_monitor.h"
+
+#include <arpa/inet.h>
+#include <linux/filter.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+
+#include <array>
+#include <utility>
+
+namespace margay::netlink {
+
+namespace {
+
+constexpr int kQueueBytes = 16 << 20;
+
+// Offsets into a notification: struct nlmsghdr, then rtmsg or ndmsg.
+constexpr std::uint32_t kType = 4, kPort = 12, kBody = 16;
+constexpr std::uint32_t kTableAt = kBody + 4;
+constexpr std::uint32_t kNeighFamilyAt = kBody + 0, kNeighStateAt = kBody + 8;
+
+sock_filter load(std::uint16_t width, std::uint32_t offset) {
+  return {static_cast<std::uint16_t>(BPF_LD | BPF_ABS | width), 0, 0, offset};
+}
+sock_filter jump(std::uint16_t op, std::uint32_t value, std::uint8_t yes, std::uint8_t no) {
+  return {static_cast<std::uint16_t>(BPF_JMP | BPF_K | op), yes, no, value};
+}
+sock_filter verdict(bool keep) { return {BPF_RET | BPF_K, 0, 0, keep ? 0xffffffffU : 0U}; }
+
+// The program reads big-endian, messages are in host order: constants are swapped. The state of a
+// neighbour interests when it is permanent, or when a program (not the kernel, port 0) changed it.
+std::array<sock_filter, 18> program(std::uint32_t own_port) {
+  return {{
+      load(BPF_H, kType),                          // 0
+      jump(BPF_JEQ, htons(RTM_NEWROUTE), 4, 0),    // 1: 6
+      jump(BPF_JEQ, htons(RTM_DELROUTE), 3, 0),    // 2: 6
+      jump(BPF_JEQ, htons(RTM_NEWNEIGH), 4, 0),    // 3: 8
+      jump(BPF_JEQ, htons(RTM_DELNEIGH), 9, 0),    // 4: 14
+      verdict(true),                               // 5
+      load(BPF_B, kTableAt),                       // 6
+      jump(BPF_JEQ, RT_TABLE_MAIN, 6, 9),          // 7: 14 or 17
+      load(BPF_B, kNeighFamilyAt),                 // 8
+      jump(BPF_JEQ, AF_BRIDGE, 4, 0),              // 9: 14
+      load(BPF_H, kNeighStateAt),                  // 10
+      jump(BPF_JSET, htons(NUD_PERMANENT), 2, 0),  // 11: 14
+      load(BPF_W, kPort),                          // 12
+      jump(BPF_JEQ, 0, 3, 0),                      // 13: 17
+      load(BPF_W, kPort),                          // 14
+      jump(BPF_JEQ, htonl(own_port), 1, 0),        // 15: 17 or 16
+      verdict(true),                               // 16
+      verdict(false),                              // 17
+  }};
+}
+
+void hand_on(const Message& m, const RtnlListener& listener) {
+  switch (m.type) {
+    case RTM_NEWLINK:
+    case RTM_DELLINK:
+      if (const auto link = decode_link(m)) listener.link(*link);
+      return;
+    case RTM_NEWADDR:
+    case RTM_DELADDR:
+      if (const auto address = decode_address(m)) listener.address(*address);
+      return;
+    case RTM_NEWROUTE:
+    case RTM_DELROUTE:
+      if (const auto route = decode_route(m)) listener.route(*route);
+      return;
+    case RTM_NEWNEIGH:
+    case RTM_DELNEIGH:
+      if (const auto entry = decode_fdb(m)) {
+        listener.fdb(*entry);
+      } else if (const auto neighbour = decode_neighbour(m)) {
+        listener.neighbour(*neighbour);
+      }
+      return;
+    default:
+      return;
+  }
+}
+
+}  // namespace
+
+Result<RtnlMonitor> RtnlMonitor::open(std::uint32_t own_port) {
+  SocketOptions options;
+  options.receive_buffer = kQueueBytes;
+  MARGAY_TRY(Socket socket, Socket::open(NETLINK_ROUTE, options));
+  auto filter = program(own_port);
+  MARGAY_CHECK(socket.filter(filter));
+  for (const unsigned group : {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR,
+                               RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE, RTNLGRP_NEIGH}) {
+    MARGAY_CHECK(socket.join(group));
+  }
+  return RtnlMonitor(std::move(socket));
+}
+
+Result<bool> RtnlMonitor::drain(const RtnlListener& listener) {
+  return socket_.drain([&](const Message& m) { hand_on(m, listener); });
+}
+
+}  // namespace margay::netlink

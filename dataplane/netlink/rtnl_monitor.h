@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// What others change in the kernel's links, addresses, routes of the main table, permanent
+// neighbours and FDB entries, as decoded values in the kernel's order. A filter in the socket drops
+// other tables, our own writes of routes and neighbours, and the chatter of the neighbour cache, so
+// that a busy host does not wake us. Must not know what is ours.
+#pragma once
+
+#include <functional>
+
+#include "base/result.h"
+#include "dataplane/netlink/rtnl.h"
+#include "dataplane/netlink/socket.h"
+
+namespace margay::netlink {
+
+struct RtnlListener {
+  std::function<void(const LinkMessage&)> link;
+  std::function<void(const AddressMessage&)> address;
+  std::function<void(const RouteMessage&)> route;
+  std::function<void(const NeighbourMessage&)> neighbour;
+  std::function<void(const FdbMessage&)> fdb;
+};
+
+class RtnlMonitor {
+ public:
+  // `own_port`: the port of the socket whose writes need no echo.
+  [[nodiscard]] static Result<RtnlMonitor> open(std::uint32_t own_port);
+
+  [[nodiscard]] int fd() const { return socket_.fd(); }
+  // Hands on what is queued, a bounded number; true: there may be more. Code::overrun: some were
+  // lost, read everything again.
+  [[nodiscard]] Result<bool> drain(const RtnlListener& listener);
+
+ private:
+  explicit RtnlMonitor(Socket socket) : socket_(std::move(socket)) {}
+  Socket socket_;
+};
+
+}  // namespace margay::netlink
