@@ -28,7 +28,6 @@ netlink::LinkChange whole(const std::string& name, const VxlanSpec& spec) {
   c.mac = spec.mac;
   c.mtu = spec.mtu;
   c.up = true;
-  c.no_link_local = true;
   return c;
 }
 

@@ -85,22 +85,22 @@ RoutePlaneStatus RoutePlane::Impl::status() const {
   for (const link::VxlanDevice& device : vxlan_) {
     for (const auto& [name, f] : device.retry().all())
       add_failure(
-          s, [&] { return "link " + name; }, f);
+          s, [&k = name] { return "link " + k; }, f);
   }
   for (const auto& [path, f] : sysctls_.failures())
     add_failure(
-        s, [&] { return "sysctl " + path; }, f);
+        s, [&k = path] { return "sysctl " + k; }, f);
   for (const auto& [key, f] : routes_.failures()) {
     add_failure(
-        s, [&] { return "route " + key.dst.to_string(); }, f);
+        s, [&k = key] { return "route " + k.dst.to_string(); }, f);
   }
   for (const auto& [key, f] : neighbours_.neighbour_failures()) {
     add_failure(
-        s, [&] { return "neighbour " + key.address.to_string(); }, f);
+        s, [&k = key] { return "neighbour " + k.address.to_string(); }, f);
   }
   for (const auto& [key, f] : neighbours_.fdb_failures()) {
     add_failure(
-        s, [&] { return "fdb " + key.mac.to_string(); }, f);
+        s, [&k = key] { return "fdb " + k.mac.to_string(); }, f);
   }
   return s;
 }

@@ -127,7 +127,6 @@ struct LinkChange {
   std::optional<Mac> mac;
   std::optional<std::uint32_t> mtu;
   std::optional<bool> up;
-  bool no_link_local = false;  // no address of the kernel's own making (IPv6)
 };
 
 // A pair; the peer may be created in another network namespace.

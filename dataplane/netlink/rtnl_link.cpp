@@ -35,14 +35,6 @@ void put_link_info(Writer& out, const LinkChange& change) {
   out.end_nested(info);
 }
 
-void put_no_link_local(Writer& out) {
-  const std::size_t spec = out.begin_nested(IFLA_AF_SPEC);
-  const std::size_t inet6 = out.begin_nested(AF_INET6);
-  out.attr_u8(IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
-  out.end_nested(inet6);
-  out.end_nested(spec);
-}
-
 VxlanLink read_vxlan(ByteView data) {
   VxlanLink v;
   for (const Attr& a : Attrs(data)) {
@@ -102,7 +94,6 @@ void encode_link(Writer& out, std::uint32_t seq, Verb verb, const LinkChange& ch
   if (change.mtu) out.attr_u32(IFLA_MTU, *change.mtu);
   if (change.mac) out.attr(IFLA_ADDRESS, change.mac->bytes);
   put_link_info(out, change);
-  if (change.no_link_local) put_no_link_local(out);
   out.end();
 }
 
