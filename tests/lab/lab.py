@@ -284,8 +284,8 @@ class Lab:
 
     def until(self, condition: Callable[[], bool], timeout: float = 10,
               explain: Callable[[], str] = lambda: "") -> None:
-        """Until `condition` holds; between attempts it waits on the kernel's events of no one
-        in particular, bounded, so that a condition outside the kernel is asked again soon."""
+        """Until `condition` holds, asked again every 20 ms: for what sends no event to wait on,
+        such as an HTTP answer or BIRD's tables. An OSError or a failed assertion is a no."""
         deadline = time.monotonic() + timeout
         while True:
             try:

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import select
 import shutil
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from . import kernel
@@ -29,30 +32,49 @@ class Registration:
         Registration._count += 1
         self.id = f"{PREFIX}{os.getpid()}x{Registration._count}"
         self.dir = ROOT / self.id
-        self.dir.mkdir(parents=True, mode=0o700)
-        self._lock = os.open(self.dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        with _root_locked():
+            self.dir.mkdir(mode=0o700)
+            self._lock = os.open(self.dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
 
     def close(self) -> None:
         _remove(self.id, self.dir)
         os.close(self._lock)
-        try:
-            ROOT.rmdir()
-        except OSError:
-            pass  # another lab is alive
+        with _root_locked():
+            pass  # removes the root when this was the last lab
 
 
 def sweep() -> list[str]:
     """Removes what dead labs left; the ids removed."""
-    removed = []
-    for directory in sorted(ROOT.iterdir()) if ROOT.exists() else []:
-        if _alive(directory):
-            continue
-        _remove(directory.name, directory)
-        removed.append(directory.name)
-    if ROOT.exists() and not any(ROOT.iterdir()):
-        ROOT.rmdir()
-    return removed
+    with _root_locked():
+        dead = {d.name for d in ROOT.iterdir() if not _alive(d)}
+        # A namespace of ours without a directory: its lab died while it was being removed.
+        ids = {match[1] for name in kernel.namespaces(PREFIX)
+               if (match := re.match(rf"({PREFIX}\d+x\d+)-", name))}
+        dead |= {lab_id for lab_id in ids if not (ROOT / lab_id).exists()}
+        for lab_id in dead:
+            _remove(lab_id, ROOT / lab_id)
+    return sorted(dead)
+
+
+@contextmanager
+def _root_locked() -> Iterator[None]:
+    """No other process makes or sweeps labs meanwhile. Afterwards an empty root is gone."""
+    while True:
+        ROOT.mkdir(mode=0o755, exist_ok=True)
+        root = os.open(ROOT, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(root, fcntl.LOCK_EX)
+        if ROOT.exists() and os.stat(ROOT).st_ino == os.fstat(root).st_ino:
+            break
+        os.close(root)  # removed by the one that held the lock: again
+    try:
+        yield
+    finally:
+        try:
+            ROOT.rmdir()
+        except OSError:
+            pass  # not empty
+        os.close(root)
 
 
 def _alive(directory: Path) -> bool:
