@@ -167,7 +167,11 @@ struct Body {
       reg(NFTA_NAT_REG_PROTO_MIN, *e.port_min);
       reg(NFTA_NAT_REG_PROTO_MAX, e.port_max.value_or(*e.port_min));
     }
-    if (e.flags != 0) w.attr_be32(NFTA_NAT_FLAGS, e.flags);
+    // The kernel adds these bits by itself, and shows them.
+    constexpr std::uint32_t kMapAddresses = 1, kMapPorts = 2;
+    const std::uint32_t flags =
+        e.flags | (e.address ? kMapAddresses : 0) | (e.port_min ? kMapPorts : 0);
+    if (flags != 0) w.attr_be32(NFTA_NAT_FLAGS, flags);
   }
   void operator()(const Notrack&) const {}
   void operator()(const Reject& e) const {
