@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -47,6 +48,8 @@ class PolicyPlane {
   // All on the loop's thread. apply takes what concerns it from the batch, ignores the rest.
   void apply(model::Batch batch);
   void set_config(policy::PolicyConfig config);
+  // Addresses of the host's interfaces: host endpoints without an interface name are found by them.
+  void set_interfaces(std::map<std::string, std::vector<Ip>> interfaces);
   // Opens the kernel's sockets and begins; before it, input is only collected. An error says what
   // the kernel lacks; start may be called again.
   [[nodiscard]] Result<void> start();

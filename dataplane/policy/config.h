@@ -3,6 +3,7 @@
 // values with the defaults of the spec; all may change while running: the rules follow.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -49,8 +50,8 @@ struct PolicyConfig {
   bool nat_excludes_hosts = false;            // NATOutgoingExclusions IPPoolsAndHostIPs
   std::string nat_interface;                  // ...NATOutgoingInterfaceFilter; empty: every
   LoopPrevention loop_prevention = LoopPrevention::drop;  // ServiceLoopPrevention
-  bool floating_ips = false;                              // FloatingIPs
-  bool ipv6 = true;                                       // Ipv6Support
+  std::chrono::seconds refresh_interval{180};  // NftablesRefreshInterval: full audits; 0: none
+  bool floating_ips = false;                   // FloatingIPs
   friend bool operator==(const PolicyConfig&, const PolicyConfig&) = default;
 };
 

@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/managers/policy_plane.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "base/log.h"
+#include "dataplane/managers/endpoint_book.h"
+#include "dataplane/managers/program_book.h"
+#include "dataplane/managers/set_keeper.h"
+#include "dataplane/managers/static_book.h"
+#include "dataplane/managers/unit_store.h"
+#include "dataplane/netlink/socket.h"
+#include "dataplane/nft/driver.h"
+
+namespace margay::managers {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr int kNetlinkNetfilter = 12;  // NETLINK_NETFILTER
+constexpr auto kFirstRetry = 100ms;
+constexpr auto kLastRetry = 10s;
+// What the kernel refused is tried again now and then: what was in its way may have gone.
+constexpr auto kRefusedRetry = 30s;
+
+// Everything that exists once the kernel's socket is open.
+struct Tables {
+  Tables(netlink::Socket s, const policy::PolicyConfig& config)
+      : socket(std::move(s)),
+        endpoint_table(socket, "margay"),
+        static_table(socket, "margay-static"),
+        sets(endpoint_table),
+        units(endpoint_table),
+        programs(units, sets.shapes(), config),
+        endpoints(endpoint_table, units, programs, sets.shapes(), config),
+        static_sets(static_table),
+        static_units(static_table),
+        statics(static_sets, static_units, config) {}
+
+  netlink::Socket socket;
+  nft::Table endpoint_table, static_table;
+  SetKeeper sets;
+  UnitStore units;
+  ProgramBook programs;
+  EndpointBook endpoints;
+  SetKeeper static_sets;
+  UnitStore static_units;
+  StaticBook statics;
+};
+
+struct Instruments {
+  explicit Instruments(metrics::Registry& m)
+      : applies(m.counter("margay_policy_applies_total", "Times wanted policy was applied")),
+        failures(m.counter("margay_policy_apply_failures_total", "Applies that failed whole")),
+        messages(m.counter("margay_policy_kernel_messages_total", "nftables changes sent")),
+        repairs(m.counter("margay_policy_repairs_total", "Objects restored after foreign changes")),
+        seconds(m.histogram("margay_policy_apply_seconds", "Duration of one apply",
+                            {0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5})),
+        quarantined(m.gauge("margay_policy_quarantined", "Objects the kernel refuses")),
+        closed(m.gauge("margay_policy_fails_closed", "Chains that deny as a set is unknown")),
+        chains(m.gauge("margay_policy_chains", "Chains wanted")),
+        rules(m.gauge("margay_policy_rules", "Rules wanted")),
+        sets(m.gauge("margay_policy_sets", "Sets wanted")),
+        elements(m.gauge("margay_policy_elements", "Elements of sets of addresses wanted")) {}
+  metrics::Counter &applies, &failures, &messages, &repairs;
+  metrics::Histogram& seconds;
+  metrics::Gauge &quarantined, &closed, &chains, &rules, &sets, &elements;
+};
+
+}  // namespace
+
+class PolicyPlane::Impl {
+ public:
+  Impl(EventLoop& loop, metrics::Registry& metrics, StatusFn on_status)
+      : loop_(loop), instruments_(metrics), on_status_(std::move(on_status)) {}
+
+  void apply(model::Batch batch) {
+    if (batch.in_sync) in_sync_ = true;
+    if (!tables_) {
+      std::move(batch.changes.begin(), batch.changes.end(), std::back_inserter(waiting_));
+    } else {
+      for (model::Change& c : batch.changes) {
+        std::visit([this](auto& change) { take(change); }, c);
+      }
+    }
+    schedule();
+  }
+
+  void set_config(policy::PolicyConfig config) {
+    if (config == config_) return;
+    config_ = std::move(config);
+    if (tables_) {
+      tables_->programs.config_changed();
+      tables_->endpoints.config_changed();
+      tables_->statics.config_changed();
+      floating_due_ = true;
+      arm_audit();
+    }
+    schedule();
+  }
+
+  void set_interfaces(InterfaceAddresses interfaces) {
+    interfaces_ = std::move(interfaces);
+    if (tables_) tables_->endpoints.set_interfaces(interfaces_);
+    schedule();
+  }
+
+  Result<void> start() {
+    if (tables_) return {};
+    MARGAY_TRY(auto socket, netlink::Socket::open(kNetlinkNetfilter));
+    tables_ = std::make_unique<Tables>(std::move(socket), config_);
+    tables_->endpoints.set_interfaces(interfaces_);
+    model::Batch batch;
+    batch.changes = std::exchange(waiting_, {});
+    apply(std::move(batch));
+    arm_audit();
+    return {};
+  }
+
+  const PolicyStatus& status() const { return status_; }
+
+ private:
+  // --- input -----------------------------------------------------------------------------------
+
+  void take(model::SetUpdate& c) { tables_->sets.apply(c); }
+  void take(model::SetRemove& c) { tables_->sets.remove(c.id); }
+  void take(model::ActivePolicy& c) { tables_->programs.set_policy(std::move(c)); }
+  void take(model::PolicyRemove& c) { tables_->programs.remove_policy(c.key); }
+  void take(model::ActiveProfile& c) { tables_->programs.set_profile(std::move(c)); }
+  void take(model::ProfileRemove& c) { tables_->programs.remove_profile(c.name); }
+  void take(model::LocalWorkload& c) {
+    floating_due_ = true;
+    tables_->endpoints.set_workload(std::move(c));
+  }
+  void take(model::WorkloadRemove& c) {
+    floating_due_ = true;
+    tables_->endpoints.remove_workload(c.id);
+  }
+  void take(model::LocalHostEndpoint& c) { tables_->endpoints.set_host_endpoint(std::move(c)); }
+  void take(model::HostEndpointRemove& c) { tables_->endpoints.remove_host_endpoint(c.id); }
+  void take(model::DesiredPool& c) { tables_->statics.set_pool(c); }
+  void take(model::PoolRemove& c) { tables_->statics.remove_pool(c.cidr); }
+  void take(model::RouteTarget&) {}
+  void take(model::RouteRemove&) {}
+  void take(model::Vtep& c) {
+    tables_->statics.set_vtep(c);
+    hosts_due_ = true;
+  }
+  void take(model::VtepRemove& c) {
+    tables_->statics.remove_vtep(c);
+    hosts_due_ = true;
+  }
+  void take(model::HostAddresses& c) {
+    tables_->statics.set_host(c);
+    hosts_due_ = true;
+  }
+  void take(model::HostRemove& c) {
+    tables_->statics.remove_host(c.node);
+    hosts_due_ = true;
+  }
+  void take(model::LocalNode& c) { tables_->statics.set_node(c); }
+  void take(model::ServiceRanges& c) { tables_->statics.set_services(c); }
+  void take(model::EncapInUse& c) {
+    tables_->statics.set_encap(c);
+    tables_->endpoints.set_encap(c.vxlan_v4 || c.vxlan_v6, c.ipip);
+    hosts_due_ = true;
+  }
+
+  // --- applying --------------------------------------------------------------------------------
+
+  // Behind everything that already waits on the loop: a burst of input becomes one transaction, a
+  // single change is applied at once.
+  void schedule() {
+    if (scheduled_ || !tables_ || !in_sync_) return;
+    scheduled_ = true;
+    loop_.post([this, alive = std::weak_ptr<int>(alive_)] {
+      if (alive.expired()) return;
+      scheduled_ = false;
+      run();
+    });
+  }
+
+  void run() {
+    prepare();
+    const auto start = loop_.now();
+    instruments_.applies.add();
+    Round round;
+    // Endpoints first: what they deny must not wait for anything.
+    const bool both =
+        apply_table(tables_->endpoint_table, round) && apply_table(tables_->static_table, round);
+    instruments_.seconds.observe(std::chrono::duration<double>(loop_.now() - start).count());
+    settle(round, both);
+  }
+
+  void prepare() {
+    Tables& t = *tables_;
+    if (std::exchange(floating_due_, false)) take_floating();
+    t.statics.refresh();
+    const auto used = [&](Family f) {
+      return t.statics.has_pool_of(f) || t.endpoints.has_address_of(f);
+    };
+    t.sets.set_families(used(Family::v4), used(Family::v6));
+    t.static_sets.set_families(used(Family::v4), used(Family::v6));
+    t.statics.refresh();
+    if (std::exchange(hosts_due_, false) || t.endpoints.has_host_endpoints() != host_sets_) {
+      host_sets_ = t.endpoints.has_host_endpoints();
+      for (const auto& [id, members] : t.statics.host_sets()) {
+        if (host_sets_) {
+          t.sets.replace(id, members);
+        } else {
+          t.sets.remove(id);
+        }
+      }
+    }
+    const std::set<model::SetId> changed = t.sets.take_changed();
+    if (changed.contains(std::string(policy::kVxlanHosts)) ||
+        changed.contains(std::string(policy::kAllHosts))) {
+      t.endpoints.shapes_changed();
+    }
+    t.programs.shapes_changed(changed);
+    t.endpoints.passing_changed(t.programs.refresh());
+    t.endpoints.refresh();
+  }
+
+  void take_floating() {
+    std::vector<model::IpNat> all;
+    for (const auto& [id, w] : tables_->endpoints.workloads()) {
+      if (w.active) all.insert(all.end(), w.nats.begin(), w.nats.end());
+    }
+    tables_->statics.set_floating(std::move(all));
+  }
+
+  struct Round {
+    std::string error;
+    std::vector<std::string> refused;
+    std::size_t repairs = 0;
+  };
+
+  bool apply_table(nft::Table& table, Round& round) {
+    // One transaction for all that can be seen: a packet meets the state before or after it.
+    auto result = table.apply(nft::Scope::atomic);
+    if (!result) {
+      round.error = table.name() + ": " + result.error().message();
+      return false;
+    }
+    const nft::Progress& p = *result;
+    instruments_.messages.add(p.messages);
+    round.repairs += p.repairs;
+    for (const nft::Refused& r : p.refused) {
+      round.refused.push_back(r.object + ": " + r.error.message());
+    }
+    for (const std::string& w : p.waiting) round.refused.push_back(w + ": waits for another");
+    return true;
+  }
+
+  void settle(const Round& round, bool good) {
+    PolicyStatus next = status_;
+    next.in_sync = in_sync_;
+    next.last_error = round.error;
+    next.quarantined = round.refused;
+    next.repairs += round.repairs;
+    next.pending = !good || tables_->endpoint_table.pending() || tables_->static_table.pending();
+    if (good) {
+      next.applied = true;
+      next.last_apply = loop_.now();
+      retry_delay_ = kFirstRetry;
+      retry_.reset();
+      retry_refused(!round.refused.empty());
+    } else {
+      instruments_.failures.add();
+      log::warn("policy_apply_failed", kv("error", round.error),
+                kv("retry_ms", retry_delay_.count()));
+      retry_ = loop_.after(retry_delay_, [this] { schedule(); });
+      retry_delay_ = std::min<std::chrono::milliseconds>(2 * retry_delay_, kLastRetry);
+    }
+    if (round.repairs > 0) {
+      instruments_.repairs.add(round.repairs);
+      log::warn("policy_repaired", kv("objects", round.repairs));
+    }
+    if (next.quarantined != status_.quarantined) {
+      for (const std::string& q : next.quarantined)
+        log::error("policy_quarantined", kv("object", q));
+    }
+    count(next);
+    publish(std::move(next));
+  }
+
+  void retry_refused(bool some) {
+    if (!some) {
+      refused_retry_.reset();
+      return;
+    }
+    refused_retry_ = loop_.after(kRefusedRetry, [this] {
+      tables_->endpoint_table.retry_refused();
+      tables_->static_table.retry_refused();
+      schedule();
+    });
+  }
+
+  void count(PolicyStatus& s) {
+    const Tables& t = *tables_;
+    const auto a = t.sets.count(), b = t.static_sets.count();
+    s.chains = t.units.chains() + t.static_units.chains();
+    s.rules = t.units.rules() + t.static_units.rules();
+    s.sets = a.sets + b.sets + t.units.sets() + t.static_units.sets();
+    s.elements = a.elements + b.elements;
+    s.fails_closed.clear();
+    for (const auto& [chain, set] : t.programs.fails_closed()) {
+      s.fails_closed.push_back(chain + ": set " + set + " is unknown");
+    }
+    instruments_.quarantined.set(static_cast<double>(s.quarantined.size()));
+    instruments_.closed.set(static_cast<double>(s.fails_closed.size()));
+    instruments_.chains.set(static_cast<double>(s.chains));
+    instruments_.rules.set(static_cast<double>(s.rules));
+    instruments_.sets.set(static_cast<double>(s.sets));
+    instruments_.elements.set(static_cast<double>(s.elements));
+  }
+
+  void publish(PolicyStatus next) {
+    if (next == status_) return;
+    status_ = std::move(next);
+    if (on_status_) on_status_(status_);
+  }
+
+  // The safety net under the kernel's notifications.
+  void arm_audit() {
+    audit_.reset();
+    if (config_.refresh_interval.count() <= 0) return;
+    audit_ = loop_.after(config_.refresh_interval, [this] {
+      tables_->endpoint_table.suspect_all();
+      tables_->static_table.suspect_all();
+      schedule();
+      arm_audit();
+    });
+  }
+
+  EventLoop& loop_;
+  Instruments instruments_;
+  StatusFn on_status_;
+  PolicyStatus status_;
+  policy::PolicyConfig config_;
+  std::vector<model::Change> waiting_;  // until start()
+  InterfaceAddresses interfaces_;
+  bool in_sync_ = false;
+  bool scheduled_ = false;
+  bool floating_due_ = false, hosts_due_ = true, host_sets_ = false;
+  std::unique_ptr<Tables> tables_;
+  std::chrono::milliseconds retry_delay_ = kFirstRetry;
+  EventLoop::Timer retry_, refused_retry_, audit_;
+  std::shared_ptr<int> alive_ = std::make_shared<int>(0);  // posted tasks hold it weakly
+};
+
+PolicyPlane::PolicyPlane(EventLoop& loop, metrics::Registry& metrics, StatusFn on_status)
+    : impl_(std::make_unique<Impl>(loop, metrics, std::move(on_status))) {}
+PolicyPlane::~PolicyPlane() = default;
+void PolicyPlane::apply(model::Batch batch) { impl_->apply(std::move(batch)); }
+void PolicyPlane::set_config(policy::PolicyConfig config) { impl_->set_config(std::move(config)); }
+void PolicyPlane::set_interfaces(std::map<std::string, std::vector<Ip>> interfaces) {
+  impl_->set_interfaces(std::move(interfaces));
+}
+Result<void> PolicyPlane::start() { return impl_->start(); }
+const PolicyStatus& PolicyPlane::status() const { return impl_->status(); }
+
+}  // namespace margay::managers

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/managers/set_keeper.h"
+
+#include <algorithm>
+
+#include "dataplane/policy/matches.h"
+#include "dataplane/policy/names.h"
+
+namespace margay::managers {
+
+namespace {
+
+using nft::Datatype;
+using nft::ElementTable;
+using policy::interval_set_name;
+using policy::kMaxLengths;
+using policy::net_set_name;
+using policy::port_set_name;
+
+nft::SetType nets_type(Family f, bool interval) {
+  return {{policy::address_type(f)}, interval, std::nullopt};
+}
+
+nft::SetType ports_type(Family f) {
+  return {
+      {policy::address_type(f), Datatype::inet_proto, Datatype::inet_service}, false, std::nullopt};
+}
+
+void want(nft::Table& table, const std::string& name, nft::SetType type) {
+  const auto r = table.want_set({name, std::move(type)});
+  MARGAY_ASSERT(r.ok());  // refused are only maps of intervals
+}
+
+ElementTable keys_of(const nft::SetType& type, const std::vector<Prefix>& members) {
+  ElementTable out(type);
+  out.reserve(members.size());
+  for (const Prefix& p : members) out.append_key(p.addr().bytes());
+  out.seal();
+  return out;
+}
+
+nft::Packed port_key(const model::SetMember& m) {
+  nft::Packed key;
+  key.then(nft::Packed::ip(m.prefix.addr()))
+      .then(nft::Packed::u8(m.protocol))
+      .then(nft::Packed::be16(m.port));
+  return key;
+}
+
+}  // namespace
+
+void SetKeeper::apply(const model::SetUpdate& update) {
+  auto [it, fresh] = sets_.try_emplace(update.id);
+  Entry& entry = it->second;
+  if (!fresh && entry.kind != update.kind) {  // ids name one kind; another one begins anew
+    for (const Family f : kFamilies) drop_part(update.id, entry.of(f), f);
+    entry = {};
+  }
+  entry.kind = update.kind;
+  for (const Family f : kFamilies) {
+    if (update.kind == model::SetKind::ip_port) {
+      apply_ports(update, entry.of(f), f);
+      continue;
+    }
+    ByLength added, removed;
+    for (const auto& m : update.added) {
+      if (m.prefix.family() == f) added[m.prefix.length()].push_back(m.prefix);
+    }
+    for (const auto& m : update.removed) {
+      if (m.prefix.family() == f) removed[m.prefix.length()].push_back(m.prefix);
+    }
+    apply_nets(update.id, entry.of(f), f, update.replace, std::move(added), removed);
+  }
+  settle(update.id, entry);
+}
+
+void SetKeeper::replace(std::string_view id, const std::vector<Prefix>& members) {
+  model::SetUpdate update;
+  update.id = id;
+  update.replace = true;
+  for (const Prefix& p : members) update.added.push_back({p, 0, 0});
+  std::ranges::sort(update.added);
+  const auto last = std::unique(update.added.begin(), update.added.end());
+  update.added.erase(last, update.added.end());
+  apply(update);
+}
+
+void SetKeeper::apply_nets(const model::SetId& id, Part& part, Family f, bool replace,
+                           ByLength added, const ByLength& removed) {
+  if (part.members) {
+    if (replace) part.members->clear();
+    for (const auto& [length, list] : removed) {
+      for (const Prefix& p : list) part.members->erase(p);
+    }
+    for (const auto& [length, list] : added) part.members->insert(list.begin(), list.end());
+    from_interval(id, part, f);
+    return;
+  }
+  std::set<unsigned> lengths;
+  for (const auto& [length, list] : added) lengths.insert(length);
+  for (const auto& [length, list] : removed) lengths.insert(length);
+  if (replace) lengths.insert(part.lengths.begin(), part.lengths.end());
+  static const std::vector<Prefix> kNone;
+  const auto list = [](const ByLength& from, unsigned length) -> const std::vector<Prefix>& {
+    const auto it = from.find(length);
+    return it == from.end() ? kNone : it->second;
+  };
+  for (const unsigned length : lengths) {
+    change_length(id, part, f, length, replace, list(added, length), list(removed, length));
+  }
+  if (part.lengths.size() > kMaxLengths) to_interval(id, part, f);
+}
+
+void SetKeeper::change_length(const model::SetId& id, Part& part, Family f, unsigned length,
+                              bool replace, const std::vector<Prefix>& added,
+                              const std::vector<Prefix>& removed) {
+  const std::string name = net_set_name(id, f, length);
+  const bool stands = part.lengths.contains(length);
+  if (!stands && added.empty()) return;
+  const nft::SetType type = nets_type(f, false);
+  if (!stands) {
+    want(table_, name, type);
+    part.lengths.insert(length);
+  }
+  if (replace) {
+    table_.replace_elements(name, keys_of(type, added));
+  } else {
+    table_.change_elements(name, keys_of(type, added), keys_of(type, removed));
+  }
+  if (table_.elements(name)->empty() && !(length == max_prefix_length(f) && used(f))) {
+    table_.forget_set(name);
+    part.lengths.erase(length);
+  }
+}
+
+void SetKeeper::to_interval(const model::SetId& id, Part& part, Family f) {
+  part.members.emplace();
+  for (const unsigned length : part.lengths) {
+    const std::string name = net_set_name(id, f, length);
+    const ElementTable* elements = table_.elements(name);
+    for (std::size_t i = 0; i < elements->size(); ++i) {
+      part.members->insert(Prefix::containing(Ip::from_bytes(elements->key(i)), length));
+    }
+    table_.forget_set(name);
+  }
+  part.lengths.clear();
+  want(table_, interval_set_name(id, f), nets_type(f, true));
+  write_interval(id, part, f);
+}
+
+// After a change of an interval set's members: stays one, or is few enough lengths again.
+void SetKeeper::from_interval(const model::SetId& id, Part& part, Family f) {
+  std::set<unsigned> lengths;
+  for (const Prefix& p : *part.members) lengths.insert(p.length());
+  if (lengths.size() > kMaxLengths) {
+    write_interval(id, part, f);
+    return;
+  }
+  table_.forget_set(interval_set_name(id, f));
+  ByLength members;
+  for (const Prefix& p : *part.members) members[p.length()].push_back(p);
+  part.members.reset();
+  apply_nets(id, part, f, true, std::move(members), {});
+}
+
+void SetKeeper::write_interval(const model::SetId& id, const Part& part, Family f) {
+  const nft::SetType type = nets_type(f, true);
+  ElementTable out(type);
+  const std::vector<Prefix> all(part.members->begin(), part.members->end());
+  for (const nft::Element& e : policy::ranges_of(policy::outermost(all, f))) out.append(e);
+  out.seal();
+  table_.replace_elements(interval_set_name(id, f), std::move(out));
+}
+
+void SetKeeper::apply_ports(const model::SetUpdate& update, Part& part, Family f) {
+  const nft::SetType type = ports_type(f);
+  ElementTable added(type), removed(type);
+  for (const auto& m : update.added) {
+    if (m.prefix.family() == f) added.append_key(port_key(m).bytes());
+  }
+  for (const auto& m : update.removed) {
+    if (m.prefix.family() == f) removed.append_key(port_key(m).bytes());
+  }
+  added.seal();
+  removed.seal();
+  const std::string name = port_set_name(update.id, f);
+  if (!part.ports && added.empty()) return;
+  if (!part.ports) want(table_, name, type);
+  part.ports = true;
+  if (update.replace) {
+    table_.replace_elements(name, std::move(added));
+  } else {
+    table_.change_elements(name, std::move(added), std::move(removed));
+  }
+}
+
+void SetKeeper::drop_part(const model::SetId& id, Part& part, Family f) {
+  for (const unsigned length : part.lengths) table_.forget_set(net_set_name(id, f, length));
+  if (part.members) table_.forget_set(interval_set_name(id, f));
+  if (part.ports) table_.forget_set(port_set_name(id, f));
+  part = {};
+}
+
+void SetKeeper::remove(const model::SetId& id) {
+  const auto it = sets_.find(id);
+  if (it == sets_.end()) return;
+  for (const Family f : kFamilies) drop_part(id, it->second.of(f), f);
+  sets_.erase(it);
+  shapes_.erase(id);
+  changed_.insert(id);
+}
+
+void SetKeeper::set_families(bool v4, bool v6) {
+  if (use_v4_ == v4 && use_v6_ == v6) return;
+  use_v4_ = v4;
+  use_v6_ = v6;
+  for (auto& [id, entry] : sets_) settle(id, entry);
+}
+
+// Brings the sets that stand without members in line with the families in use, then the shape.
+void SetKeeper::settle(const model::SetId& id, Entry& entry) {
+  policy::SetShape shape;
+  shape.kind = entry.kind;
+  for (const Family f : kFamilies) {
+    Part& part = entry.of(f);
+    if (entry.kind == model::SetKind::ip_port) {
+      const std::string name = port_set_name(id, f);
+      const bool empty = !part.ports || table_.elements(name)->empty();
+      if (empty && used(f) && !part.ports) want(table_, name, ports_type(f));
+      if (empty && !used(f) && part.ports) table_.forget_set(name);
+      part.ports = !empty || used(f);
+    } else if (!part.members) {
+      const unsigned host = max_prefix_length(f);
+      const std::string name = net_set_name(id, f, host);
+      const bool stands = part.lengths.contains(host);
+      if (used(f) && !stands) {
+        want(table_, name, nets_type(f, false));
+        part.lengths.insert(host);
+      } else if (!used(f) && stands && table_.elements(name)->empty()) {
+        table_.forget_set(name);
+        part.lengths.erase(host);
+      }
+    }
+    policy::FamilyShape& out = shape.of(f);
+    out.interval = part.members.has_value();
+    out.lengths.assign(part.lengths.rbegin(), part.lengths.rend());
+    out.ports = part.ports;
+  }
+  const auto [it, fresh] = shapes_.try_emplace(id, shape);
+  if (fresh || it->second != shape) changed_.insert(id);
+  it->second = std::move(shape);
+}
+
+SetKeeper::Count SetKeeper::count() const {
+  Count out;
+  const auto add = [&](const std::string& name) {
+    ++out.sets;
+    out.elements += table_.elements(name)->size();
+  };
+  for (const auto& [id, entry] : sets_) {
+    for (const Family f : kFamilies) {
+      const Part& part = f == Family::v4 ? entry.v4 : entry.v6;
+      for (const unsigned length : part.lengths) add(net_set_name(id, f, length));
+      if (part.members) add(interval_set_name(id, f));
+      if (part.ports) add(port_set_name(id, f));
+    }
+  }
+  return out;
+}
+
+std::set<model::SetId> SetKeeper::take_changed() { return std::exchange(changed_, {}); }
+
+}  // namespace margay::managers

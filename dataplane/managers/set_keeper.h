@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// Model sets -> kernel sets of one table: splits members by family and prefix length, keeps the
+// shapes that rules are compiled against. Members live in the table's wants only (but those of
+// interval sets, of which there are few). No I/O: wants change, the table's apply() acts.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string_view>
+#include <vector>
+
+#include "dataplane/nft/driver.h"
+#include "dataplane/policy/set_shape.h"
+
+namespace margay::managers {
+
+class SetKeeper {
+ public:
+  explicit SetKeeper(nft::Table& table) : table_(table) {}
+
+  void apply(const model::SetUpdate& update);
+  void remove(const model::SetId& id);
+  // The whole content of a set of nets; for sets that the plane itself makes.
+  void replace(std::string_view id, const std::vector<Prefix>& members);
+
+  // Families in use on this node: sets have a kernel set for their host addresses even when empty,
+  // so that the first member of a set touches no rule.
+  void set_families(bool v4, bool v6);
+
+  [[nodiscard]] const policy::SetShapes& shapes() const { return shapes_; }
+  struct Count {
+    std::size_t sets = 0, elements = 0;
+  };
+  [[nodiscard]] Count count() const;  // of the kernel's sets
+  // Sets that appeared, went, or changed shape since the last call.
+  [[nodiscard]] std::set<model::SetId> take_changed();
+
+ private:
+  struct Part {                               // one family of one set
+    std::optional<std::set<Prefix>> members;  // set: the family is one interval set
+    std::set<unsigned> lengths;               // kernel sets that stand
+    bool ports = false;
+  };
+  struct Entry {
+    model::SetKind kind = model::SetKind::nets;
+    Part v4, v6;
+    [[nodiscard]] Part& of(Family f) { return f == Family::v4 ? v4 : v6; }
+  };
+  // Members of one family by prefix length.
+  using ByLength = std::map<unsigned, std::vector<Prefix>>;
+
+  void apply_nets(const model::SetId& id, Part& part, Family f, bool replace, ByLength added,
+                  const ByLength& removed);
+  void change_length(const model::SetId& id, Part& part, Family f, unsigned length, bool replace,
+                     const std::vector<Prefix>& added, const std::vector<Prefix>& removed);
+  void to_interval(const model::SetId& id, Part& part, Family f);
+  void from_interval(const model::SetId& id, Part& part, Family f);
+  void write_interval(const model::SetId& id, const Part& part, Family f);
+  void apply_ports(const model::SetUpdate& update, Part& part, Family f);
+  void drop_part(const model::SetId& id, Part& part, Family f);
+  void settle(const model::SetId& id, Entry& entry);
+  [[nodiscard]] bool used(Family f) const { return f == Family::v4 ? use_v4_ : use_v6_; }
+
+  nft::Table& table_;
+  std::map<model::SetId, Entry, std::less<>> sets_;
+  policy::SetShapes shapes_;
+  std::set<model::SetId> changed_;
+  bool use_v4_ = false, use_v6_ = false;
+};
+
+}  // namespace margay::managers
