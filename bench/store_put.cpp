@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// margay-store-put --store sqlite://PATH: puts the `key<TAB>value` lines of its standard input into
-// a Store, as they are. For benchmarks and the lab, which prepare whole clusters; people use
-// margayctl, which validates.
+// margay-store-put --store sqlite://PATH|unix:PATH: puts the `key<TAB>value` lines of its standard
+// input into a file, or into a Store that another process owns, as they are. For benchmarks and the
+// lab, which prepare whole clusters; people use margayctl, which validates.
 #include <cstdio>
 #include <iostream>
 #include <memory>
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/loop/asio_loop.h"
+#include "datastore/remote/remote_store.h"
 #include "datastore/sqlite/sqlite_store.h"
 
 namespace margay {
@@ -19,8 +20,14 @@ constexpr std::size_t kBatch = 1000;
 constexpr std::string_view kSqlite = "sqlite://";
 
 Result<std::unique_ptr<datastore::Store>> open_store(EventLoop& loop, std::string_view url) {
+  if (url.starts_with("unix:")) {
+    datastore::RemoteOptions remote;
+    remote.address = std::string(url);
+    return datastore::make_remote_store(loop, std::move(remote));
+  }
   if (!url.starts_with(kSqlite))
-    return make_error(Code::invalid, "--store: sqlite://PATH, not " + std::string(url));
+    return make_error(Code::invalid,
+                      "--store: sqlite://PATH or unix:PATH, not " + std::string(url));
   datastore::SqliteOptions options;
   options.path = std::string(url.substr(kSqlite.size()));
   options.owner = "margay-store-put";
@@ -80,7 +87,8 @@ int run(std::string_view url) {
 
 int main(int argc, char** argv) {
   if (argc != 3 || std::string_view(argv[1]) != "--store") {
-    std::fprintf(stderr, "usage: margay-store-put --store sqlite://PATH < key<TAB>value lines\n");
+    std::fprintf(stderr,
+                 "usage: margay-store-put --store sqlite://PATH|unix:PATH < key<TAB>value lines\n");
     return 2;
   }
   return margay::run(argv[2]);
