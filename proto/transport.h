@@ -30,6 +30,9 @@ namespace margay::transport {
 // Limits and keepalive that every server of ours has.
 void set_server_defaults(grpc::ServerBuilder& builder);
 
+// gRPC's own error lines go to our log. Once, before the first channel or server.
+void adopt_grpc_log();
+
 // UNAVAILABLE and DEADLINE_EXCEEDED become Code::unavailable, and so on; names `what`.
 [[nodiscard]] Error error_from(const grpc::Status& status, const std::string& what);
 

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// The last changes, encoded, in order; what clients that are nearly up to date are sent from. A
+// client's place in it is a sequence number. Bounded: the oldest go first. Pure.
+#pragma once
+
+#include <deque>
+#include <optional>
+#include <vector>
+
+#include "base/types.h"
+#include "typha/frame.h"
+
+namespace margay::typha {
+
+class DeltaLog {
+ public:
+  explicit DeltaLog(std::size_t max_bytes) : max_bytes_(max_bytes) {}
+
+  // `base`: the revision after which the first change will come. Sequence numbers go on.
+  void reset(Revision base);
+  // Events in revision order, all after the last one's.
+  void append(const std::vector<datastore::Event>& events);
+
+  [[nodiscard]] std::uint64_t begin() const { return first_; }  // the oldest held
+  [[nodiscard]] std::uint64_t end() const { return first_ + deltas_.size(); }
+  [[nodiscard]] std::size_t bytes_from(std::uint64_t sequence) const;
+  [[nodiscard]] std::size_t bytes() const { return total_ - dropped_; }
+
+  // Where a client that has everything up to `revision` goes on; `head` is what it still needs of a
+  // delta of which it has a part. None: that is no longer, or not yet, held.
+  struct Place {
+    std::uint64_t sequence;
+    Body head;
+    Revision head_upto;
+  };
+  [[nodiscard]] std::optional<Place> after(Revision revision) const;
+
+  // The deltas from `sequence` on that fit into one message.
+  struct Run {
+    std::vector<Body> bodies;
+    Revision upto;
+    std::uint64_t next;
+  };
+  [[nodiscard]] Run run(std::uint64_t sequence) const;
+
+ private:
+  struct Delta {
+    Body body;
+    Revision upto;
+    std::size_t entries;
+    std::uint64_t start;  // bytes of all deltas before this one, ever
+  };
+  void add(std::string body, Revision upto, std::size_t entries);
+  void trim();
+
+  std::size_t max_bytes_;
+  std::deque<Delta> deltas_;
+  std::uint64_t first_ = 0;
+  std::uint64_t total_ = 0;    // bytes ever added
+  std::uint64_t dropped_ = 0;  // of them, no longer held
+  Revision base_;              // of what is before the first delta held
+};
+
+}  // namespace margay::typha
