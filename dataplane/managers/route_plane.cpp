@@ -156,7 +156,8 @@ Result<std::unique_ptr<RoutePlane>> RoutePlane::open(EventLoop& loop, RouteConfi
   options.receive_buffer = kRequestQueueBytes;
   MARGAY_TRY(netlink::Socket requests, netlink::Socket::open(0 /* NETLINK_ROUTE */, options));
   // Listening starts before the first reading, so that nothing falls between.
-  MARGAY_TRY(netlink::RtnlMonitor monitor, netlink::RtnlMonitor::open(requests.port()));
+  MARGAY_TRY(netlink::RtnlMonitor monitor,
+             netlink::RtnlMonitor::open(requests.port(), config.monitor_queue));
   auto impl = std::make_unique<Impl>(loop, std::move(config), std::move(events), registry,
                                      std::move(requests), std::move(monitor));
   MARGAY_CHECK(impl->start());

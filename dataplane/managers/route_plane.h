@@ -49,6 +49,7 @@ struct RouteConfig {
   std::uint32_t vxlan_mtu_v6 = 0;
   std::chrono::milliseconds audit_interval{90'000};  // full re-read; 0: never
   std::chrono::milliseconds external_grace{10'000};  // unexpected routes on a new workload link
+  int monitor_queue = 16 << 20;  // bytes of notifications the kernel may hold for us; at open()
   friend bool operator==(const RouteConfig&, const RouteConfig&) = default;
 };
 

@@ -62,6 +62,7 @@ class RoutePlane::Impl {
   void take_bgp(std::size_t max);
   void listen();
   void drain();
+  void on_settings(IfIndex interface);
   void on_link(const link::LinkChangeSeen& seen);
   [[nodiscard]] Result<void> read_all();
   void read_again();

@@ -33,6 +33,7 @@ void RoutePlane::Impl::listen() {
   listener_.route = [this](const netlink::RouteMessage& m) { routes_.notice(m, loop_.now()); };
   listener_.neighbour = [this](const netlink::NeighbourMessage& m) { neighbours_.notice(m); };
   listener_.fdb = [this](const netlink::FdbMessage& m) { neighbours_.notice(m); };
+  listener_.settings = [this](IfIndex index) { on_settings(index); };
   watch_ = loop_.readable(monitor_.fd(), [this] { drain(); });
 }
 
@@ -125,6 +126,7 @@ void RoutePlane::Impl::on_link(const link::LinkChangeSeen& seen) {
   report_interfaces_.insert(seen.index);
   if (seen.after == nullptr) {
     rescan_.erase(seen.index);
+    refresh_interface(seen.before->name);  // a successor of that name starts with no settings
     routes_.flushed(seen.index);
     neighbours_.flushed(seen.index);
   } else if (was_up && !is_up) {
@@ -151,6 +153,17 @@ void RoutePlane::Impl::on_link(const link::LinkChangeSeen& seen) {
   if (is_up && !was_up) routes_.retry_refused();
   // Before the kernel's own removals arrive: they must not look like somebody else's.
   if (!is_up) choose(SIZE_MAX);
+}
+
+void RoutePlane::Impl::on_settings(IfIndex interface) {
+  const link::Interface* i = links_.by_index(interface);
+  if (i == nullptr) {
+    sysctls_.suspect_all();
+    return;
+  }
+  const auto wants = interface_wants_.find(i->link.name);
+  if (wants == interface_wants_.end()) return;
+  for (const std::string& path : wants->second.sysctls) sysctls_.suspect(path);
 }
 
 Result<void> RoutePlane::Impl::read_all() {

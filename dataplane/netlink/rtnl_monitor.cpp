@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <linux/filter.h>
 #include <linux/neighbour.h>
+#include <linux/netconf.h>
 #include <linux/rtnetlink.h>
 
 #include <array>
@@ -12,8 +13,6 @@
 namespace margay::netlink {
 
 namespace {
-
-constexpr int kQueueBytes = 16 << 20;
 
 // Offsets into a notification: struct nlmsghdr, then rtmsg or ndmsg.
 constexpr std::uint32_t kType = 4, kPort = 12, kBody = 16;
@@ -53,6 +52,12 @@ std::array<sock_filter, 18> program(std::uint32_t own_port) {
   }};
 }
 
+IfIndex settings_of(const Message& m) {
+  const auto index = m.attrs<netconfmsg>().find(NETCONFA_IFINDEX);
+  const auto value = index ? index->as<std::int32_t>().value_or(0) : 0;
+  return IfIndex(value > 0 ? static_cast<std::uint32_t>(value) : 0);  // "all" is negative
+}
+
 void hand_on(const Message& m, const RtnlListener& listener) {
   switch (m.type) {
     case RTM_NEWLINK:
@@ -75,6 +80,9 @@ void hand_on(const Message& m, const RtnlListener& listener) {
         listener.neighbour(*neighbour);
       }
       return;
+    case RTM_NEWNETCONF:
+      listener.settings(settings_of(m));
+      return;
     default:
       return;
   }
@@ -82,14 +90,15 @@ void hand_on(const Message& m, const RtnlListener& listener) {
 
 }  // namespace
 
-Result<RtnlMonitor> RtnlMonitor::open(std::uint32_t own_port) {
+Result<RtnlMonitor> RtnlMonitor::open(std::uint32_t own_port, int queue) {
   SocketOptions options;
-  options.receive_buffer = kQueueBytes;
+  options.receive_buffer = queue;
   MARGAY_TRY(Socket socket, Socket::open(NETLINK_ROUTE, options));
   auto filter = program(own_port);
   MARGAY_CHECK(socket.filter(filter));
-  for (const unsigned group : {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR,
-                               RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE, RTNLGRP_NEIGH}) {
+  for (const unsigned group :
+       {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE,
+        RTNLGRP_IPV6_ROUTE, RTNLGRP_NEIGH, RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF}) {
     MARGAY_CHECK(socket.join(group));
   }
   return RtnlMonitor(std::move(socket));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What others change in the kernel's links, addresses, routes of the main table, permanent
-// neighbours and FDB entries, as decoded values in the kernel's order. A filter in the socket drops
-// other tables, our own writes of routes and neighbours, and the chatter of the neighbour cache, so
-// that a busy host does not wake us. Must not know what is ours.
+// neighbours, FDB entries and interface settings, as decoded values in the kernel's order. A filter
+// in the socket drops other tables, our own writes of routes and neighbours, and the chatter of the
+// neighbour cache, so that a busy host does not wake us. Must not know what is ours.
 #pragma once
 
 #include <functional>
@@ -19,12 +19,15 @@ struct RtnlListener {
   std::function<void(const RouteMessage&)> route;
   std::function<void(const NeighbourMessage&)> neighbour;
   std::function<void(const FdbMessage&)> fdb;
+  // A setting below /proc/sys/net/*/conf changed, of one interface or (0) of all.
+  std::function<void(IfIndex)> settings;
 };
 
 class RtnlMonitor {
  public:
-  // `own_port`: the port of the socket whose writes need no echo.
-  [[nodiscard]] static Result<RtnlMonitor> open(std::uint32_t own_port);
+  // `own_port`: the port of the socket whose writes need no echo; `queue`: bytes the kernel may
+  // hold for us.
+  [[nodiscard]] static Result<RtnlMonitor> open(std::uint32_t own_port, int queue);
 
   [[nodiscard]] int fd() const { return socket_.fd(); }
   // Hands on what is queued, a bounded number; true: there may be more. Code::overrun: some were

@@ -48,6 +48,13 @@ void SysctlTable::forget(const std::string& path) {
   retry_.clear(path);
 }
 
+void SysctlTable::suspect(const std::string& path) {
+  const auto it = table_.find(path);
+  if (it == table_.end() || it->second.suspect) return;
+  it->second.suspect = true;
+  ++suspects_;
+}
+
 void SysctlTable::suspect_all() {
   for (auto& [path, e] : table_) e.suspect = true;
   suspects_ = table_.size();

@@ -21,7 +21,8 @@ class SysctlTable {
   // `path` is relative to the root: "ipv4/conf/cali1/proxy_arp".
   void want(const std::string& path, std::string value);
   void forget(const std::string& path);
-  // All settings are looked at again by the next apply().
+  // Looked at again by the next apply().
+  void suspect(const std::string& path);
   void suspect_all();
 
   struct Step {

@@ -3,6 +3,7 @@
 // demand, one RoutePlane on the test's loop, and what `ip -j` says of it all.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "dataplane/managers/route_plane.h"
+#include "dataplane/netlink/socket.h"
 #include "tests/netns/route/netns.h"
 
 namespace margay::test {
