@@ -115,7 +115,10 @@ class Keeper::Impl {
     }
     if (f.elsewhere && elsewhere_) elsewhere_();
     if (f.touched) repair_soon();
-    // What is left makes the descriptor readable again.
+    if (!f.more) return;
+    loop_.post([this, alive = std::weak_ptr<int>(alive_)] {
+      if (!alive.expired()) notified();
+    });
   }
 
   void repair_soon() {

@@ -7,11 +7,13 @@
 #include <sched.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
+#include <set>
 
 #include "dataplane/nft/kernel.h"
 
@@ -78,6 +80,21 @@ Progress KernelTest::apply(Scope scope) {
   return p.ok() ? p.value() : Progress{};
 }
 
+std::string KernelTest::listing() {
+  std::string text = nft("-n -s list table inet t");
+  text.resize(std::min(text.rfind("\n}"), text.size()));
+  std::set<std::string> objects;
+  std::size_t at = text.find('\n') + 1;
+  while (at < text.size()) {
+    const std::size_t end = std::min(text.find("\n\n", at), text.size());
+    objects.insert(text.substr(at, end - at));
+    at = end + 2;
+  }
+  std::string out;
+  for (const std::string& o : objects) out += o + "\n\n";
+  return out;
+}
+
 std::size_t KernelTest::events() {
   std::size_t n = 0;
   for (;;) {
@@ -88,6 +105,42 @@ std::size_t KernelTest::events() {
     EXPECT_TRUE(more.ok());
     if (!more.ok() || !more.value()) return n;
   }
+}
+
+void KernelTest::want_sample() {
+  const auto set = [this](const char* name, SetType type) {
+    ASSERT_TRUE(table_->want_set({name, std::move(type)}).ok());
+  };
+  set("peers", {{Datatype::ipv4_addr}, false, std::nullopt});
+  set("dispatch", {{Datatype::ifname}, false, Datatype::verdict});
+  set("nets", {{Datatype::ipv4_addr}, true, std::nullopt});
+  set("ports",
+      {{Datatype::ipv4_addr, Datatype::inet_proto, Datatype::inet_service}, false, std::nullopt});
+  set("net_ports", {{Datatype::ipv4_addr, Datatype::inet_service}, true, std::nullopt});
+  table_->want_chain(
+      {"web",
+       std::nullopt,
+       {rule({address_in(Direction::source, Family::v4, "peers"), counter(), accept()},
+             "from peers"),
+        rule({address_in(Direction::source, Family::v4, "nets"), accept()}), rule({drop()})}});
+  table_->want_chain({"endpoint", std::nullopt, {rule({jump("web")}), rule({accept()})}});
+  table_->want_chain({"forward",
+                      BaseChain{ChainType::filter, Hook::forward, 1, false},
+                      {rule({oifname_vmap("dispatch")})}});
+  table_->add_element("dispatch", Element::verdict_for(Packed::interface_name("cali1"),
+                                                       {Verdict::Code::goto_, "endpoint"}));
+  table_->add_element("peers", Element::of(v4(kNet + 1)));
+  table_->add_element("peers", Element::of(v4(kNet + 2)));
+  table_->add_element("nets", Element::prefix(Prefix::parse("10.1.0.0/16").value()));
+  table_->add_element("nets", Element::prefix(Prefix::parse("255.255.0.0/16").value()));
+  Packed key = v4(kNet + 7);
+  key.then(Packed::u8(6)).then(Packed::be16(80));
+  table_->add_element("ports", Element::of(key));
+  Packed from = v4(kNet);
+  from.then(Packed::be16(80));
+  Packed to = v4(kNet + 255);
+  to.then(Packed::be16(90));
+  table_->add_element("net_ports", Element::range(from, to));
 }
 
 Packed v4(std::uint32_t host_order) { return Packed::ip(Ip::v4(host_order)); }

@@ -29,14 +29,17 @@ class KernelTest : public ::testing::Test {
   Progress apply(Scope scope = Scope::members_first);
   // Messages of nf_tables notifications since the last call, but for generation events.
   std::size_t events();
-  // Elements of a set as `nft` counts them.
-  static std::string listing() { return nft("-n -s list table inet t"); }
+  // `nft list`, its objects in the order of their text: the kernel's is that of their making.
+  static std::string listing();
+  // A small firewall with every kind of object.
+  void want_sample();
 
   std::optional<netlink::Socket> socket_;
   std::optional<netlink::Socket> watcher_;
   std::unique_ptr<Table> table_;
 };
 
+inline constexpr std::uint32_t kNet = 0x0a000000;  // 10.0.0.0
 Packed v4(std::uint32_t host_order);
 
 }  // namespace margay::nft::test

@@ -10,44 +10,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
-constexpr std::uint32_t kNet = 0x0a000000;
-
-class NftTable : public KernelTest {
- protected:
-  // A small firewall of every kind of object.
-  void want_sample() {
-    ASSERT_TRUE(table_->want_set({"peers", {{Datatype::ipv4_addr}, false, std::nullopt}}).ok());
-    ASSERT_TRUE(
-        table_->want_set({"dispatch", {{Datatype::ifname}, false, Datatype::verdict}}).ok());
-    ASSERT_TRUE(table_->want_set({"nets", {{Datatype::ipv4_addr}, true, std::nullopt}}).ok());
-    ASSERT_TRUE(
-        table_
-            ->want_set({"ports",
-                        {{Datatype::ipv4_addr, Datatype::inet_proto, Datatype::inet_service},
-                         false,
-                         std::nullopt}})
-            .ok());
-    table_->want_chain(
-        {"policy",
-         std::nullopt,
-         {rule({address_in(Direction::source, Family::v4, "peers"), counter(), accept()},
-               "from peers"),
-          rule({address_in(Direction::source, Family::v4, "nets"), accept()}), rule({drop()})}});
-    table_->want_chain({"endpoint", std::nullopt, {rule({jump("policy")}), rule({accept()})}});
-    table_->want_chain({"forward",
-                        BaseChain{ChainType::filter, Hook::forward, 1, false},
-                        {rule({oifname_vmap("dispatch")})}});
-    table_->add_element("dispatch", Element::verdict_for(Packed::interface_name("cali1"),
-                                                         {Verdict::Code::goto_, "endpoint"}));
-    table_->add_element("peers", Element::of(v4(kNet + 1)));
-    table_->add_element("peers", Element::of(v4(kNet + 2)));
-    table_->add_element("nets", Element::prefix(Prefix::parse("10.1.0.0/16").value()));
-    table_->add_element("nets", Element::prefix(Prefix::parse("255.255.0.0/16").value()));
-    Packed key = v4(kNet + 7);
-    key.then(Packed::u8(6)).then(Packed::be16(80));
-    table_->add_element("ports", Element::of(key));
-  }
-};
+class NftTable : public KernelTest {};
 
 TEST_F(NftTable, programs_every_kind_of_object) {
   want_sample();
@@ -55,11 +18,12 @@ TEST_F(NftTable, programs_every_kind_of_object) {
   EXPECT_THAT(p.refused, IsEmpty());
   EXPECT_THAT(p.waiting, IsEmpty());
   EXPECT_EQ(p.chains_added, 3U);
-  EXPECT_EQ(p.sets_added, 4U);
+  EXPECT_EQ(p.sets_added, 5U);
   const std::string text = listing();
   EXPECT_THAT(text, HasSubstr("elements = { 10.0.0.1, 10.0.0.2 }"));
   EXPECT_THAT(text, HasSubstr("elements = { 10.1.0.0/16, 255.255.0.0/16 }"));
   EXPECT_THAT(text, HasSubstr("10.0.0.7 . 6 . 80"));
+  EXPECT_THAT(text, HasSubstr("elements = { 10.0.0.0/24 . 80-90 }"));
   EXPECT_THAT(text, HasSubstr("\"cali1\" : goto endpoint"));
   EXPECT_THAT(text, HasSubstr("ip saddr @peers counter accept comment \"from peers\""));
   EXPECT_THAT(text, HasSubstr("type filter hook forward priority 1; policy accept;"));
@@ -85,6 +49,191 @@ TEST_F(NftTable, a_restart_of_an_up_to_date_table_sends_nothing) {
   const Progress p = apply();
   EXPECT_EQ(p.messages, 0U) << listing();
   EXPECT_EQ(events(), 0U);
+}
+
+TEST_F(NftTable, a_changed_rule_leaves_its_neighbours_alone) {
+  want_sample();
+  apply();
+  events();
+  table_->want_chain(
+      {"web",
+       std::nullopt,
+       {rule({address_in(Direction::source, Family::v4, "peers"), counter(), accept()},
+             "from peers"),
+        rule({l4proto(6), accept()}), rule({l4proto(17), accept()}), rule({drop()})}});
+  const Progress p = apply();
+  EXPECT_EQ(p.rules_added, 2U);
+  EXPECT_EQ(p.rules_removed, 1U);
+  EXPECT_EQ(p.messages, 3U);
+  EXPECT_EQ(events(), 3U);
+  EXPECT_THAT(listing(), HasSubstr("from peers\"\n\t\tmeta l4proto 6 accept\n\t\tmeta l4proto 17 "
+                                   "accept\n\t\tdrop"));
+}
+
+TEST_F(NftTable, what_is_forgotten_goes_with_what_it_used) {
+  want_sample();
+  apply();
+  table_->remove_element("dispatch", Element::of(Packed::interface_name("cali1")));
+  table_->forget_chain("endpoint");
+  table_->forget_chain("web");
+  table_->forget_set("peers");
+  table_->forget_set("nets");
+  const Progress p = apply();
+  EXPECT_EQ(p.chains_removed, 2U);
+  EXPECT_EQ(p.sets_removed, 2U);
+  EXPECT_EQ(p.transactions, 1U);
+  EXPECT_THAT(p.refused, IsEmpty());
+  EXPECT_THAT(listing(), Not(HasSubstr("web {")));
+  EXPECT_FALSE(table_->pending());
+}
+
+TEST_F(NftTable, what_is_still_used_stays_until_it_is_not) {
+  want_sample();
+  apply();
+  table_->forget_chain("web");  // endpoint still jumps to it
+  EXPECT_FALSE(apply().changed());
+  EXPECT_THAT(listing(), HasSubstr("jump web"));
+  table_->want_chain({"endpoint", std::nullopt, {rule({accept()})}});
+  EXPECT_EQ(apply().chains_removed, 1U);
+}
+
+TEST_F(NftTable, a_base_chain_changes_policy_in_place_and_priority_by_a_new_one) {
+  want_sample();
+  apply();
+  const Chain forward{"forward",
+                      BaseChain{ChainType::filter, Hook::forward, 1, true},
+                      {rule({oifname_vmap("dispatch")})}};
+  table_->want_chain(forward);
+  EXPECT_EQ(apply().messages, 1U);
+  EXPECT_THAT(listing(), HasSubstr("hook forward priority 1; policy drop;"));
+  Chain moved = forward;
+  moved.base->priority = 2;
+  table_->want_chain(moved);
+  const Progress p = apply();
+  EXPECT_EQ(p.transactions, 1U);
+  EXPECT_THAT(p.refused, IsEmpty());
+  EXPECT_THAT(listing(), HasSubstr("hook forward priority 2; policy drop;\n\t\toifname vmap"));
+}
+
+TEST_F(NftTable, a_set_of_another_type_is_made_anew_together_with_its_rules) {
+  want_sample();
+  apply();
+  ASSERT_TRUE(table_->want_set({"peers", {{Datatype::ipv4_addr}, true, std::nullopt}}).ok());
+  table_->add_element("peers", Element::prefix(Prefix::parse("10.9.0.0/16").value()));
+  const Progress p = apply();
+  EXPECT_EQ(p.transactions, 1U);
+  EXPECT_THAT(p.refused, IsEmpty());
+  EXPECT_THAT(listing(), HasSubstr("elements = { 10.9.0.0/16 }"));
+  EXPECT_THAT(listing(), HasSubstr("ip saddr @peers counter accept"));
+  restart();
+  want_sample();
+  ASSERT_TRUE(table_->want_set({"peers", {{Datatype::ipv4_addr}, true, std::nullopt}}).ok());
+  table_->add_element("peers", Element::prefix(Prefix::parse("10.9.0.0/16").value()));
+  EXPECT_FALSE(apply().changed());
+}
+
+TEST_F(NftTable, members_go_in_their_own_transaction_unless_atomic) {
+  want_sample();
+  apply();
+  table_->add_element("peers", Element::of(v4(kNet + 3)));
+  table_->want_chain({"endpoint", std::nullopt, {rule({drop()})}});
+  EXPECT_EQ(apply().transactions, 2U);
+  table_->add_element("peers", Element::of(v4(kNet + 4)));
+  table_->remove_element("peers", Element::of(v4(kNet + 3)));
+  table_->want_chain({"endpoint", std::nullopt, {rule({jump("web")})}});
+  EXPECT_EQ(apply(Scope::atomic).transactions, 1U);
+  EXPECT_THAT(listing(), HasSubstr("10.0.0.2,\n\t\t\t     10.0.0.4 }"));
+}
+
+TEST_F(NftTable, a_verdict_of_a_map_changes_in_one_transaction) {
+  want_sample();
+  apply();
+  table_->want_chain({"other", std::nullopt, {rule({drop()})}});
+  table_->add_element("dispatch", Element::verdict_for(Packed::interface_name("cali1"),
+                                                       {Verdict::Code::goto_, "other"}));
+  table_->forget_chain("endpoint");
+  const Progress p = apply();
+  EXPECT_EQ(p.transactions, 1U);
+  EXPECT_THAT(listing(), HasSubstr("\"cali1\" : goto other"));
+  EXPECT_THAT(listing(), Not(HasSubstr("chain endpoint")));
+}
+
+// --- refusals --------------------------------------------------------------------------------
+
+// The kernel knows no such priority for nat, and no conntrack key of that number.
+Rule bad_rule() { return rule({{CtLoad{CtKey{99}, Reg{0}}}, accept()}); }
+
+TEST_F(NftTable, a_refused_rule_holds_up_only_what_jumps_to_it) {
+  want_sample();
+  table_->want_chain({"bad", std::nullopt, {rule({accept()}), bad_rule()}});
+  table_->want_chain({"caller", std::nullopt, {rule({jump("bad")})}});
+  table_->add_element("dispatch", Element::verdict_for(Packed::interface_name("cali2"),
+                                                       {Verdict::Code::goto_, "caller"}));
+  const Progress p = apply();
+  ASSERT_EQ(p.refused.size(), 1U);
+  EXPECT_EQ(p.refused[0].object, "chain bad rule 2");
+  EXPECT_THAT(p.waiting,
+              ::testing::UnorderedElementsAre("chain caller", "set dispatch element cali2"));
+  EXPECT_THAT(listing(), HasSubstr("\"cali1\" : goto endpoint"));
+  EXPECT_THAT(listing(), Not(HasSubstr("caller")));
+
+  table_->want_chain({"bad", std::nullopt, {rule({accept()})}});  // mended
+  const Progress mended = apply();
+  EXPECT_THAT(mended.refused, IsEmpty());
+  EXPECT_THAT(mended.waiting, IsEmpty());
+  EXPECT_THAT(listing(), HasSubstr("\"cali2\" : goto caller"));
+  EXPECT_FALSE(table_->pending());
+}
+
+TEST_F(NftTable, a_refused_change_leaves_the_old_version_in_force) {
+  want_sample();
+  apply();
+  table_->want_chain({"web", std::nullopt, {bad_rule()}});
+  table_->add_element("peers", Element::of(v4(kNet + 3)));
+  const Progress p = apply(Scope::atomic);
+  ASSERT_EQ(p.refused.size(), 1U);
+  EXPECT_EQ(p.elements_added, 1U);
+  EXPECT_THAT(listing(), HasSubstr("from peers"));
+}
+
+TEST_F(NftTable, many_refused_objects_take_few_rounds) {
+  want_sample();
+  for (int i = 0; i < 30; ++i) {
+    table_->want_chain({"bad" + std::to_string(i), std::nullopt, {bad_rule()}});
+  }
+  const Progress p = apply();
+  EXPECT_EQ(p.refused.size(), 30U);
+  EXPECT_THAT(listing(), HasSubstr("goto endpoint"));
+}
+
+TEST_F(NftTable, a_refused_element_is_named_and_the_others_go_in) {
+  // Ranges that overlap are the kernel's to refuse.
+  want_sample();
+  apply();
+  table_->add_element("nets", Element::range(v4(kNet + 0x20000), v4(kNet + 0x20005)));
+  table_->add_element("nets", Element::range(v4(kNet + 0x18000), v4(kNet + 0x20008)));
+  table_->add_element("nets", Element::range(v4(kNet + 0x30000), v4(kNet + 0x30005)));
+  const Progress p = apply();
+  ASSERT_EQ(p.refused.size(), 1U) << listing();
+  EXPECT_THAT(p.refused[0].object, HasSubstr("set nets element 10."));
+  EXPECT_THAT(listing(), HasSubstr("10.3.0.0-10.3.0.5"));
+}
+
+TEST_F(NftTable, a_chain_that_jumps_to_nothing_wanted_waits_for_it) {
+  table_->want_chain({"a", std::nullopt, {rule({jump("b")})}});
+  EXPECT_THAT(apply().waiting, ::testing::ElementsAre("chain a"));
+  table_->want_chain({"b", std::nullopt, {rule({accept()})}});
+  EXPECT_THAT(apply().waiting, IsEmpty());
+  EXPECT_THAT(listing(), HasSubstr("jump b"));
+}
+
+TEST_F(NftTable, destroy_removes_the_table_and_apply_brings_it_back) {
+  want_sample();
+  apply();
+  ASSERT_TRUE(table_->destroy().ok());
+  EXPECT_THAT(nft("list tables"), IsEmpty());
+  apply();
+  EXPECT_THAT(listing(), HasSubstr("goto endpoint"));
 }
 
 }  // namespace
