@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// Commands that ask the agent of this node over its local API: node status, show; and version.
+#include <chrono>
+#include <ctime>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "base/http/http.h"
+#include "base/ip.h"
+#include "ctl/client.h"
+#include "ctl/commands.h"
+#include "ctl/connection.h"
+#include "ctl/print.h"
+#include "ctl/version.h"
+
+namespace margay::ctl {
+namespace {
+
+constexpr std::chrono::seconds kTimeout{10};
+constexpr std::string_view kDefaultSocket = "/run/margay/agent.sock";
+
+Result<Json> ask(const Invocation& call, const std::string& target) {
+  const std::string socket = call.value("socket", kDefaultSocket);
+  MARGAY_TRY(const http::Response r, http::request_unix(socket, "GET", target, "", kTimeout));
+  if (r.status != 200) return make_error(Code::refused, r.body.substr(0, r.body.find('\n')));
+  Json answer = Json::parse(r.body, nullptr, false);
+  if (answer.is_discarded()) return make_error(Code::invalid, socket + ": the answer is not JSON");
+  return answer;
+}
+
+// The time of day, or the date when it was another day (as BIRD and calicoctl print it).
+std::string since(std::time_t then) {
+  const std::time_t now = std::time(nullptr);
+  std::tm a{}, b{};
+  localtime_r(&then, &a);
+  localtime_r(&now, &b);
+  const bool today = a.tm_yday == b.tm_yday && a.tm_year == b.tm_year;
+  std::string out(16, '\0');
+  out.resize(std::strftime(out.data(), out.size(), today ? "%H:%M:%S" : "%Y-%m-%d", &a));
+  return out;
+}
+
+std::string peers_table(const Json& bgp, Family family) {
+  std::vector<std::vector<std::string>> rows{
+      {"PEER ADDRESS", "PEER TYPE", "STATE", "SINCE", "INFO"}};
+  for (const Json& peer : bgp.value("peers", Json::array())) {
+    const std::string address = peer.value("address", "");
+    const auto ip = Ip::parse(address);
+    if (!ip.ok() || ip->family() != family || peer.value("type", "") == "local workload") continue;
+    const int port = peer.value("port", 179);
+    const std::string host = family == Family::v6 && port != 179 ? "[" + address + "]" : address;
+    rows.push_back({port == 179 ? host : host + ":" + std::to_string(port), peer.value("type", ""),
+                    peer.value("state", ""), since(peer.value("since", std::time_t{0})),
+                    peer.value("info", "")});
+  }
+  const std::string name = family == Family::v4 ? "IPv4" : "IPv6";
+  if (rows.size() == 1) return name + " BGP status\nNo " + name + " peers found.\n";
+  return name + " BGP status\n" + boxed_table(rows);
+}
+
+}  // namespace
+
+Result<void> run_node_status(const Invocation& call) {
+  const auto bgp = ask(call, "/v1/show/bgp");
+  if (!bgp.ok() && bgp.error().code == Code::unavailable) {
+    std::cout << "Calico process is not running.\n";
+    return make_error(Code::unavailable, bgp.error().message());
+  }
+  std::cout << "Calico process is running.\n";
+  if (!bgp.ok()) {
+    std::cout << "The BGP backend process (BIRD) is not running.\n";
+    return {};
+  }
+  std::cout << "\n"
+            << peers_table(*bgp, Family::v4) << "\n"
+            << peers_table(*bgp, Family::v6) << "\n";
+  return {};
+}
+
+Result<void> run_show(const Invocation& call) {
+  const std::string target = call.words.empty() ? "/v1/show" : "/v1/show/" + call.words[0];
+  MARGAY_TRY(const Json answer, ask(call, target));
+  const std::string output = call.value("output");
+  if (!output.empty() && output != "json") {
+    return make_error(Code::invalid, "unrecognized output format '" + output + "'");
+  }
+  if (output == "json" || !answer.is_object()) {
+    std::cout << answer.dump(2) << "\n";
+    return {};
+  }
+  std::vector<std::vector<std::string>> rows;
+  for (const auto& [key, value] : answer.items()) {
+    if (!value.is_array())
+      rows.push_back({key, value.is_string() ? value.get<std::string>() : value.dump()});
+  }
+  std::cout << plain_table(rows);
+  for (const auto& [key, value] : answer.items()) {
+    if (!value.is_array() || value.empty()) continue;
+    std::cout << key << ":\n";
+    for (const Json& item : value)
+      std::cout << "  " << (item.is_string() ? item.get<std::string>() : item.dump()) << "\n";
+  }
+  return {};
+}
+
+Result<void> run_version(const Invocation& call) {
+  std::cout << "Client Version:    " << kVersion << "\n";
+  MARGAY_TRY(const auto connection, connect(call));
+  Client client(*connection->store);
+  const auto info = client.get({model::Kind::cluster_information, "", "default"});
+  if (!info.ok()) {
+    return make_error(Code::unavailable,
+                      "unable to retrieve Cluster Version or Type: " + info.error().message());
+  }
+  const auto field = [&](const char* path) {
+    return info->value(Json::json_pointer(path), std::string("unknown"));
+  };
+  std::cout << "Cluster Version:   " << field("/spec/calicoVersion") << "\n"
+            << "Cluster Type:      " << field("/spec/clusterType") << "\n";
+  return {};
+}
+
+}  // namespace margay::ctl
