@@ -4,11 +4,20 @@
 // through.
 #pragma once
 
+#include <memory>
 #include <vector>
 
-#include "bgp/rib/rib_types.h"
+#include "base/ip.h"
 
 namespace margay::bgp {
+
+// Gateways of one route, sorted, without duplicates; shared by all routes that use the same ones.
+using NextHops = std::shared_ptr<const std::vector<Ip>>;
+
+struct RouteChange {
+  Prefix prefix;
+  NextHops next_hops;  // null: the route is gone
+};
 
 class RouteSink {
  public:

@@ -135,6 +135,12 @@ void EndpointBook::refresh_interface(const std::string& name) {
   const auto known = programmed_.find(name);
   const Programmed old = known == programmed_.end() ? Programmed{} : known->second;
   Programmed fresh = winner == nullptr ? Programmed{} : program(*winner);
+  const Element active = Element::of(Packed::interface_name(name));
+  if (fresh.from.empty()) {
+    table_.remove_element(policy::kWorkloads, active);
+  } else {
+    table_.add_element(policy::kWorkloads, active);
+  }
   if (winner == nullptr) {
     if (known != programmed_.end()) {
       table_.remove_element(kFromWorkload, to_verdict(name, Verdict::Code::drop));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/managers/policy_plane.h"
 
-#include <algorithm>
+#include <array>
 #include <optional>
 #include <utility>
 
@@ -11,8 +11,7 @@
 #include "dataplane/managers/set_keeper.h"
 #include "dataplane/managers/static_book.h"
 #include "dataplane/managers/unit_store.h"
-#include "dataplane/netlink/socket.h"
-#include "dataplane/nft/driver.h"
+#include "dataplane/nft/keeper.h"
 
 namespace margay::managers {
 
@@ -20,18 +19,17 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr int kNetlinkNetfilter = 12;  // NETLINK_NETFILTER
-constexpr auto kFirstRetry = 100ms;
-constexpr auto kLastRetry = 10s;
+// The endpoints' table is applied first: what it denies must not wait for anything.
+constexpr std::size_t kEndpoints = 0, kStatic = 1;
 // What the kernel refused is tried again now and then: what was in its way may have gone.
 constexpr auto kRefusedRetry = 30s;
 
-// Everything that exists once the kernel's socket is open.
+// Everything that exists once the kernel's sockets are open.
 struct Tables {
-  Tables(netlink::Socket s, const policy::PolicyConfig& config)
-      : socket(std::move(s)),
-        endpoint_table(socket, "margay"),
-        static_table(socket, "margay-static"),
+  Tables(std::unique_ptr<nft::Keeper> k, const policy::PolicyConfig& config)
+      : keeper(std::move(k)),
+        endpoint_table(keeper->table(kEndpoints)),
+        static_table(keeper->table(kStatic)),
         sets(endpoint_table),
         units(endpoint_table),
         programs(units, sets.shapes(), config),
@@ -40,8 +38,8 @@ struct Tables {
         static_units(static_table),
         statics(static_sets, static_units, config) {}
 
-  netlink::Socket socket;
-  nft::Table endpoint_table, static_table;
+  std::unique_ptr<nft::Keeper> keeper;
+  nft::Table &endpoint_table, &static_table;
   SetKeeper sets;
   UnitStore units;
   ProgramBook programs;
@@ -57,7 +55,9 @@ struct Instruments {
         failures(m.counter("margay_policy_apply_failures_total", "Applies that failed whole")),
         messages(m.counter("margay_policy_kernel_messages_total", "nftables changes sent")),
         repairs(m.counter("margay_policy_repairs_total", "Objects restored after foreign changes")),
-        seconds(m.histogram("margay_policy_apply_seconds", "Duration of one apply",
+        compile_seconds(m.histogram("margay_policy_compile_seconds", "From changes to wants",
+                                    {0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1})),
+        seconds(m.histogram("margay_policy_apply_seconds", "From wants to the kernel",
                             {0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5})),
         quarantined(m.gauge("margay_policy_quarantined", "Objects the kernel refuses")),
         closed(m.gauge("margay_policy_fails_closed", "Chains that deny as a set is unknown")),
@@ -66,7 +66,7 @@ struct Instruments {
         sets(m.gauge("margay_policy_sets", "Sets wanted")),
         elements(m.gauge("margay_policy_elements", "Elements of sets of addresses wanted")) {}
   metrics::Counter &applies, &failures, &messages, &repairs;
-  metrics::Histogram& seconds;
+  metrics::Histogram &compile_seconds, &seconds;
   metrics::Gauge &quarantined, &closed, &chains, &rules, &sets, &elements;
 };
 
@@ -77,46 +77,35 @@ class PolicyPlane::Impl {
   Impl(EventLoop& loop, metrics::Registry& metrics, StatusFn on_status)
       : loop_(loop), instruments_(metrics), on_status_(std::move(on_status)) {}
 
+  // Taken in one go with what else waits, so that a repair in between never applies half of it.
   void apply(model::Batch batch) {
     if (batch.in_sync) in_sync_ = true;
-    if (!tables_) {
-      std::move(batch.changes.begin(), batch.changes.end(), std::back_inserter(waiting_));
-    } else {
-      for (model::Change& c : batch.changes) {
-        std::visit([this](auto& change) { take(change); }, c);
-      }
-    }
+    std::move(batch.changes.begin(), batch.changes.end(), std::back_inserter(waiting_));
     schedule();
   }
 
   void set_config(policy::PolicyConfig config) {
-    if (config == config_) return;
-    config_ = std::move(config);
-    if (tables_) {
-      tables_->programs.config_changed();
-      tables_->endpoints.config_changed();
-      tables_->statics.config_changed();
-      floating_due_ = true;
-      arm_audit();
-    }
+    waiting_config_ = std::move(config);
     schedule();
   }
 
   void set_interfaces(InterfaceAddresses interfaces) {
     interfaces_ = std::move(interfaces);
-    if (tables_) tables_->endpoints.set_interfaces(interfaces_);
     schedule();
   }
 
   Result<void> start() {
     if (tables_) return {};
-    MARGAY_TRY(auto socket, netlink::Socket::open(kNetlinkNetfilter));
-    tables_ = std::make_unique<Tables>(std::move(socket), config_);
-    tables_->endpoints.set_interfaces(interfaces_);
-    model::Batch batch;
-    batch.changes = std::exchange(waiting_, {});
-    apply(std::move(batch));
+    nft::KeeperOptions options;
+    options.audit = Clock::duration::zero();  // ours may change its period
+    MARGAY_TRY(auto keeper,
+               nft::Keeper::open(
+                   loop_, {"margay", "margay-static"}, options,
+                   [this](nft::Table& t, const Result<nft::Progress>& r) { applied(t, r); }));
+    take_config();
+    tables_ = std::make_unique<Tables>(std::move(keeper), config_);
     arm_audit();
+    schedule();
     return {};
   }
 
@@ -184,15 +173,37 @@ class PolicyPlane::Impl {
   }
 
   void run() {
-    prepare();
     const auto start = loop_.now();
-    instruments_.applies.add();
-    Round round;
-    // Endpoints first: what they deny must not wait for anything.
-    const bool both =
-        apply_table(tables_->endpoint_table, round) && apply_table(tables_->static_table, round);
-    instruments_.seconds.observe(std::chrono::duration<double>(loop_.now() - start).count());
-    settle(round, both);
+    if (take_config()) {
+      tables_->programs.config_changed();
+      tables_->endpoints.config_changed();
+      tables_->statics.config_changed();
+      floating_due_ = true;
+      arm_audit();
+    }
+    tables_->endpoints.set_interfaces(interfaces_);
+    for (model::Change& c : std::exchange(waiting_, {})) {
+      std::visit([this](auto& change) { take(change); }, c);
+    }
+    prepare();
+    instruments_.compile_seconds.observe(seconds_since(start));
+    asked_ = loop_.now();
+    // One transaction for all that can be seen: a packet meets the state before or after it.
+    tables_->keeper->request(kEndpoints, nft::Scope::atomic);
+    tables_->keeper->request(kStatic, nft::Scope::atomic);
+    publish_pending();
+  }
+
+  bool take_config() {
+    if (!waiting_config_) return false;
+    const bool changed = *waiting_config_ != config_;
+    config_ = std::move(*waiting_config_);
+    waiting_config_.reset();
+    return changed;
+  }
+
+  double seconds_since(Clock::time_point start) const {
+    return std::chrono::duration<double>(loop_.now() - start).count();
   }
 
   void prepare() {
@@ -233,58 +244,65 @@ class PolicyPlane::Impl {
     tables_->statics.set_floating(std::move(all));
   }
 
-  struct Round {
+  struct Outcome {  // of the last apply of one table
+    bool good = false;
     std::string error;
     std::vector<std::string> refused;
-    std::size_t repairs = 0;
   };
 
-  bool apply_table(nft::Table& table, Round& round) {
-    // One transaction for all that can be seen: a packet meets the state before or after it.
-    auto result = table.apply(nft::Scope::atomic);
-    if (!result) {
-      round.error = table.name() + ": " + result.error().message();
-      return false;
+  // After each apply of one of the tables, whoever asked for it.
+  void applied(const nft::Table& table, const Result<nft::Progress>& result) {
+    Outcome& o = outcomes_[&table == &tables_->endpoint_table ? kEndpoints : kStatic];
+    o = {};
+    if (!result.ok()) {
+      instruments_.failures.add();
+      o.error = table.name() + ": " + result.error().message();
+    } else {
+      const nft::Progress& p = result.value();
+      o.good = true;
+      instruments_.messages.add(p.messages);
+      instruments_.repairs.add(p.repairs);
+      repairs_ += p.repairs;
+      for (const nft::Refused& r : p.refused) {
+        o.refused.push_back(r.object + ": " + r.error.message());
+      }
+      for (const std::string& w : p.waiting) o.refused.push_back(w + ": waits for another");
     }
-    const nft::Progress& p = *result;
-    instruments_.messages.add(p.messages);
-    round.repairs += p.repairs;
-    for (const nft::Refused& r : p.refused) {
-      round.refused.push_back(r.object + ": " + r.error.message());
-    }
-    for (const std::string& w : p.waiting) round.refused.push_back(w + ": waits for another");
-    return true;
+    instruments_.applies.add();
+    if (&table == &tables_->static_table) instruments_.seconds.observe(seconds_since(asked_));
+    settle();
   }
 
-  void settle(const Round& round, bool good) {
+  void settle() {
     PolicyStatus next = status_;
     next.in_sync = in_sync_;
-    next.last_error = round.error;
-    next.quarantined = round.refused;
-    next.repairs += round.repairs;
-    next.pending = !good || tables_->endpoint_table.pending() || tables_->static_table.pending();
-    if (good) {
-      next.applied = true;
-      next.last_apply = loop_.now();
-      retry_delay_ = kFirstRetry;
-      retry_.reset();
-      retry_refused(!round.refused.empty());
-    } else {
-      instruments_.failures.add();
-      log::warn("policy_apply_failed", kv("error", round.error),
-                kv("retry_ms", retry_delay_.count()));
-      retry_ = loop_.after(retry_delay_, [this] { schedule(); });
-      retry_delay_ = std::min<std::chrono::milliseconds>(2 * retry_delay_, kLastRetry);
+    next.repairs = repairs_;
+    next.last_error.clear();
+    next.quarantined.clear();
+    bool good = true;
+    for (const Outcome& o : outcomes_) {
+      good = good && o.good;
+      if (next.last_error.empty()) next.last_error = o.error;
+      next.quarantined.insert(next.quarantined.end(), o.refused.begin(), o.refused.end());
     }
-    if (round.repairs > 0) {
-      instruments_.repairs.add(round.repairs);
-      log::warn("policy_repaired", kv("objects", round.repairs));
-    }
+    next.pending =
+        !good || scheduled_ || tables_->endpoint_table.pending() || tables_->static_table.pending();
+    next.applied = next.applied || good;
+    if (good) next.last_apply = loop_.now();
     if (next.quarantined != status_.quarantined) {
-      for (const std::string& q : next.quarantined)
+      for (const std::string& q : next.quarantined) {
         log::error("policy_quarantined", kv("object", q));
+      }
+      retry_refused(!next.quarantined.empty());
     }
     count(next);
+    publish(std::move(next));
+  }
+
+  void publish_pending() {
+    PolicyStatus next = status_;
+    next.in_sync = in_sync_;
+    next.pending = true;
     publish(std::move(next));
   }
 
@@ -294,10 +312,17 @@ class PolicyPlane::Impl {
       return;
     }
     refused_retry_ = loop_.after(kRefusedRetry, [this] {
-      tables_->endpoint_table.retry_refused();
-      tables_->static_table.retry_refused();
-      schedule();
+      retry_refused(true);
+      look_again(&nft::Table::retry_refused);
     });
+  }
+
+  // Outside of input: what the tables want is complete, as it is whenever the loop is idle.
+  void look_again(void (nft::Table::*how)()) {
+    if (!in_sync_) return;
+    (tables_->endpoint_table.*how)();
+    (tables_->static_table.*how)();
+    schedule();
   }
 
   void count(PolicyStatus& s) {
@@ -330,10 +355,8 @@ class PolicyPlane::Impl {
     audit_.reset();
     if (config_.refresh_interval.count() <= 0) return;
     audit_ = loop_.after(config_.refresh_interval, [this] {
-      tables_->endpoint_table.suspect_all();
-      tables_->static_table.suspect_all();
-      schedule();
       arm_audit();
+      look_again(&nft::Table::suspect_all);
     });
   }
 
@@ -342,14 +365,17 @@ class PolicyPlane::Impl {
   StatusFn on_status_;
   PolicyStatus status_;
   policy::PolicyConfig config_;
-  std::vector<model::Change> waiting_;  // until start()
+  std::vector<model::Change> waiting_;  // until run()
+  std::optional<policy::PolicyConfig> waiting_config_;
   InterfaceAddresses interfaces_;
   bool in_sync_ = false;
   bool scheduled_ = false;
   bool floating_due_ = false, hosts_due_ = true, host_sets_ = false;
   std::unique_ptr<Tables> tables_;
-  std::chrono::milliseconds retry_delay_ = kFirstRetry;
-  EventLoop::Timer retry_, refused_retry_, audit_;
+  std::array<Outcome, 2> outcomes_;
+  std::uint64_t repairs_ = 0;
+  Clock::time_point asked_{};
+  EventLoop::Timer refused_retry_, audit_;
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);  // posted tasks hold it weakly
 };
 

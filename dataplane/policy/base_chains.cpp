@@ -141,15 +141,18 @@ class BaseChains {
     add(c, {nft::drop()}, "source address is not this workload's");
   }
 
+  // What a workload sends has passed raw-workload: its interface is known and active. What is sent
+  // to one has not, and a flow that stands ends with its endpoint.
   void forward() {
     for (const bool out : {false, true}) {
       Chain hook = base(out ? "forward-destination" : "forward-source", Hook::forward,
                         out ? kDestination : kSource);
-      add(hook, {known_flow(), nft::accept()});
+      if (!out) add(hook, {known_flow(), nft::accept()});
       per_prefix(hook, out, nft::goto_(std::string(out ? kToProgram : kFromProgram)));
       out_.push_back(std::move(hook));
 
       Chain c{std::string(out ? kToProgram : kFromProgram), std::nullopt, {}};
+      if (out) add(c, {known_flow(), nft::oifname_in(std::string(kWorkloads)), nft::accept()});
       drop_invalid(c);
       add(c, {out ? nft::oifname_vmap(std::string(kToWorkload))
                   : nft::iifname_vmap(std::string(kFromWorkload))});
@@ -332,8 +335,11 @@ class BaseChains {
     dispatch(c, spec_.host.output, true);
     out_.push_back(std::move(c));
 
-    Chain p = base("mangle-postrouting", Hook::postrouting, kMangle);
-    add(p, {nft::ct_status(dnat, true), nft::accept()}, "judged in output");
+    // A positive match: an untracked packet has no status to be without.
+    Chain hook = base("mangle-postrouting", Hook::postrouting, kMangle);
+    add(hook, {nft::ct_status(dnat), nft::goto_("output-after-nat")});
+    out_.push_back(std::move(hook));
+    Chain p{"output-after-nat", std::nullopt, {}};
     add(p, {nft::fib_type(nft::kFibSaddr, nft::kAddressTypeLocal, true), nft::accept()},
         "not from this host");
     per_prefix(p, true, nft::accept(), "to a workload of ours");
@@ -374,6 +380,7 @@ std::vector<nft::SetDef> base_sets(const BaseSpec& spec) {
   };
   map(std::string(kFromWorkload));
   map(std::string(kToWorkload));
+  out.push_back({std::string(kWorkloads), {{Datatype::ifname}, false, std::nullopt}});
   for (const Family f : kFamilies) {
     out.push_back(
         {workload_source_set(f), {{Datatype::ifname, address_type(f)}, false, std::nullopt}});

@@ -17,7 +17,8 @@ namespace margay::policy {
 
 // Verdict maps interface -> program, and sets of what a workload may send from.
 inline constexpr std::string_view kFromWorkload = "from-workload", kToWorkload = "to-workload";
-[[nodiscard]] std::string workload_source_set(Family f);  // ifname . address
+inline constexpr std::string_view kWorkloads = "workloads";  // interfaces of active ones
+[[nodiscard]] std::string workload_source_set(Family f);     // ifname . address
 
 // Host endpoints at one hook: named interfaces in a verdict map of this name, and the program for
 // every other interface.

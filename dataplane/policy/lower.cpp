@@ -220,6 +220,7 @@ std::optional<Match> Lowering::lower(const MergedRule& m, std::optional<Family> 
   const ActiveRule& r = m.rule;
   if (r.family && f && *r.family != *f) return std::nullopt;
   Match out;
+  out.family = f;
   if (f) {
     append(out.all, nft::family(*f));
     // Single addresses first: they tell most packets apart at the lowest price.

@@ -12,6 +12,7 @@
 namespace margay::policy {
 
 struct Match {
+  std::optional<Family> family;                  // what `all` begins with, if anything
   nft::Exprs all;                                // must all match
   std::vector<std::vector<nft::Exprs>> choices;  // and of each of these, at least one (two or more)
 };

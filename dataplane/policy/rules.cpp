@@ -123,8 +123,10 @@ class Compiler {
       const bool last = level + 1 == match.choices.size();
       const bool direct = last && m.rule.action != model::Action::log;
       const Exprs then = direct ? action(m) : nft::goto_(gate(match, level + 1, m));
+      // Said again in each rule, so that people's tools can tell addresses from other bytes.
+      const Exprs family = match.family ? nft::family(*match.family) : Exprs{};
       for (const Exprs& alternative : match.choices[level]) {
-        chain.rules.push_back({nft::join({alternative, then}), comment(m)});
+        chain.rules.push_back({nft::join({family, alternative, then}), comment(m)});
       }
     }
     out_.chains[slot] = chain;

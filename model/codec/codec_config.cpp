@@ -208,9 +208,11 @@ constexpr auto fields(Tag<KubeControllersSpec>) {
   };
 }
 
-template struct KindCodec<ClusterInformation>;
-template struct KindCodec<FelixConfiguration>;
-template struct KindCodec<CalicoNodeStatus>;
-template struct KindCodec<KubeControllersConfiguration>;
-
 }  // namespace margay::model::codec
+
+namespace margay::model {
+MARGAY_INSTANTIATE_KIND(ClusterInformation);
+MARGAY_INSTANTIATE_KIND(FelixConfiguration);
+MARGAY_INSTANTIATE_KIND(CalicoNodeStatus);
+MARGAY_INSTANTIATE_KIND(KubeControllersConfiguration);
+}  // namespace margay::model

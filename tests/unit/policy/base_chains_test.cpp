@@ -44,7 +44,9 @@ TEST_F(Base, forward_asks_the_source_then_the_destination) {
               ElementsAre("state&6 accept", "iif cali* goto from-workload"));
   EXPECT_THAT(lines("from-workload"),
               ElementsAre("state&1 drop", "iif vmap @from-workload", "drop"));
-  EXPECT_THAT(lines("to-workload"), ElementsAre("state&1 drop", "oif vmap @to-workload", "drop"));
+  EXPECT_THAT(lines("forward-destination"), ElementsAre("oif cali* goto to-workload"));
+  EXPECT_THAT(lines("to-workload"), ElementsAre("state&6 oif @workloads accept", "state&1 drop",
+                                                "oif vmap @to-workload", "drop"));
   EXPECT_LT(chains_.at("forward-source").base->priority, 0);
   EXPECT_GT(chains_.at("forward-destination").base->priority, 0);
   EXPECT_EQ(chains_.count("output"), 0U) << "no host endpoint, no output chain";

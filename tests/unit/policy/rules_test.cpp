@@ -269,8 +269,8 @@ TEST(Rules, a_log_with_alternatives_writes_once) {
   EXPECT_THAT(lines, ElementsAre("v4 jump pi-np/d/p/1"));
   ASSERT_THAT(out.chains, SizeIs(2));
   EXPECT_THAT(test::to_lines(out.chains[0].rules),
-              ElementsAre("saddr @s-mixed-4-32 goto pi-np/d/p/2",
-                          "saddr/24 @s-mixed-4-24 goto pi-np/d/p/2"));
+              ElementsAre("v4 saddr @s-mixed-4-32 goto pi-np/d/p/2",
+                          "v4 saddr/24 @s-mixed-4-24 goto pi-np/d/p/2"));
   EXPECT_THAT(test::to_lines(out.chains[1].rules), ElementsAre("log 'calico-packet: '"));
 }
 
@@ -288,7 +288,7 @@ TEST(Rules, many_alternatives_go_through_chains) {
   EXPECT_THAT(lines, ElementsAre("v4 proto 6 jump pi-np/d/p/1"));
   ASSERT_THAT(out.chains, SizeIs(3));
   EXPECT_THAT(test::to_lines(out.chains[2].rules),
-              ElementsAre("daddr @s-mixed-4-32 accept", "daddr/24 @s-mixed-4-24 accept"));
+              ElementsAre("v4 daddr @s-mixed-4-32 accept", "v4 daddr/24 @s-mixed-4-24 accept"));
 }
 
 TEST(Rules, an_unknown_set_denies_everything) {
