@@ -158,6 +158,30 @@ TEST_F(NftTable, a_verdict_of_a_map_changes_in_one_transaction) {
   EXPECT_THAT(listing(), Not(HasSubstr("chain endpoint")));
 }
 
+TEST_F(NftTable, intervals_change_their_bounds_within_one_transaction) {
+  want_sample();
+  apply();
+  ElementTable other(*table_->set_type("nets"));
+  other.append(Element::prefix(Prefix::parse("10.1.0.0/17").value()));
+  other.append(Element::prefix(Prefix::parse("10.1.128.0/17").value()));  // they touch
+  other.append(Element::prefix(Prefix::parse("10.0.0.0/16").value()));
+  table_->replace_elements("nets", std::move(other));
+  const Progress p = apply();
+  EXPECT_EQ(p.transactions, 1U);
+  EXPECT_THAT(p.refused, IsEmpty());
+  ElementTable wider(*table_->set_type("nets"));
+  wider.append(Element::prefix(Prefix::parse("0.0.0.0/0").value()));
+  table_->replace_elements("nets", std::move(wider));
+  EXPECT_EQ(apply().transactions, 1U);
+  EXPECT_THAT(listing(), HasSubstr("elements = { 0.0.0.0/0 }"));
+  restart();
+  want_sample();
+  ElementTable again(*table_->set_type("nets"));
+  again.append(Element::prefix(Prefix::parse("0.0.0.0/0").value()));
+  table_->replace_elements("nets", std::move(again));
+  EXPECT_FALSE(apply().changed());
+}
+
 // --- refusals --------------------------------------------------------------------------------
 
 // The kernel knows no such priority for nat, and no conntrack key of that number.
