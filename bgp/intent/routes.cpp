@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+// What this node announces, what it lets pass, and what it programs (spec bgp.md 6 and 7.2).
+#include <algorithm>
+
+#include "bgp/intent/inputs.h"
+
+namespace margay::bgp {
+namespace {
+
+bool owned(const model::BlockAffinity& a) {
+  return !a.deleted && (a.state.empty() || a.state == "confirmed");
+}
+
+std::vector<Prefix> cidrs(const std::vector<model::CidrBlock>& in) {
+  std::vector<Prefix> out;
+  for (const auto& c : in) out.push_back(c.cidr);
+  return out;
+}
+
+class RouteMaker {
+ public:
+  RouteMaker(const Inputs& in, SpeakerConfig& out, Problems& problems)
+      : in_(in), out_(out), problems_(problems) {}
+
+  void run() {
+    auto& policy = out_.export_policy;
+    policy.normal_priority_v4 = in_.normal_priority(Family::v4);
+    policy.normal_priority_v6 = in_.normal_priority(Family::v6);
+    pools();
+    blocks();
+    addresses();
+    services();
+    communities();
+    auto& routes = out_.originated;
+    std::sort(routes.begin(), routes.end(),
+              [](const auto& a, const auto& b) { return a.prefix < b.prefix; });
+    routes.erase(std::unique(routes.begin(), routes.end()), routes.end());
+  }
+
+ private:
+  void originate(const Prefix& p) {
+    out_.originated.push_back({p, in_.normal_priority(p.family())});
+  }
+
+  void pools() {
+    const std::string& mode = in_.global().program_cluster_routes;
+    const bool all = mode == "Enabled";
+    const bool ipip = all || mode == "EnabledIPIPOnly";
+    const bool plain = all || (mode != "Disabled" && mode != "EnabledIPIPOnly");
+    for (const auto& [name, pool] : in_.pools) {
+      const auto& s = pool.spec;
+      auto& policy = out_.export_policy;
+      (s.disable_bgp_export ? policy.disabled_pools : policy.pools).push_back(s.cidr);
+      // VXLAN belongs to the dataplane; so does IPIP, whose routes need a tunnel device.
+      const bool vxlan = s.vxlan_mode != model::EncapMode::never;
+      const bool is_ipip = s.ipip_mode != model::EncapMode::never;
+      out_.kernel_policy.pools.push_back({s.cidr, !vxlan && !is_ipip && plain});
+      if (is_ipip && ipip) {
+        problems_.add("BGPConfiguration(default)",
+                      "spec.programClusterRoutes: routes of IPIP pool " + name +
+                          " are programmed by the dataplane, not by BGP");
+      }
+    }
+    const std::string& felix = in_.options.felix_program_cluster_routes;
+    const bool felix_plain = felix == "Enabled" || felix == "EnabledNoEncapOnly";
+    if (felix_plain == plain) {
+      problems_.add("BGPConfiguration(default)",
+                    std::string("spec.programClusterRoutes: together with FelixConfiguration's, "
+                                "routes of pools without encapsulation are programmed ") +
+                        (plain ? "twice" : "by nobody"));
+    }
+  }
+
+  void blocks() {
+    for (const auto& [cidr, affinity] : in_.affinities) {
+      if (!owned(affinity)) continue;
+      out_.export_policy.own_blocks.push_back(cidr);
+      // A block of one address goes out as the workload's route, when there is one.
+      if (!cidr.is_host()) originate(cidr);
+    }
+  }
+
+  [[nodiscard]] bool in_own_block(const Prefix& p) const {
+    return std::any_of(in_.affinities.begin(), in_.affinities.end(), [&](const auto& a) {
+      return owned(a.second) && !a.first.is_host() && a.first.contains(p);
+    });
+  }
+
+  void address(const std::optional<Ip>& ip) {
+    if (ip && !in_own_block(Prefix::host(*ip))) originate(Prefix::host(*ip));
+  }
+
+  // Borrowed addresses, and tunnel addresses outside our blocks: host routes of their own.
+  void addresses() {
+    for (const auto& [key, workload] : in_.local_workloads) {
+      for (const auto& network : workload.spec.ip_networks) address(network.addr());
+    }
+    const auto& spec = in_.local()->spec;
+    address(spec.ipv4_vxlan_tunnel_addr);
+    address(spec.ipv6_vxlan_tunnel_addr);
+    if (spec.bgp) address(spec.bgp->ipv4_ipip_tunnel_addr);
+  }
+
+  void services() {  // 6.3: the aggregates
+    const auto& g = in_.global();
+    auto& kernel = out_.kernel_policy.service_ranges;
+    for (const auto* list :
+         {&g.service_cluster_ips, &g.service_external_ips, &g.service_load_balancer_ips}) {
+      for (const auto& p : cidrs(*list)) kernel.push_back(p);
+    }
+    if (!cluster_id_of(*in_.local()).empty()) {
+      for (const auto* list : {&g.service_external_ips, &g.service_load_balancer_ips}) {
+        for (const auto& p : cidrs(*list)) out_.export_policy.reflected_ranges.push_back(p);
+      }
+    }
+    const auto* excluded = model::find_label(
+        in_.local()->metadata.labels, "node.kubernetes.io/exclude-from-external-load-balancers");
+    if (excluded != nullptr && *excluded == "true") return;
+    const auto aggregate = [&](const Prefix& p) {
+      originate(p);
+      out_.export_policy.service_routes.push_back(p);
+    };
+    for (const auto& p : cidrs(g.service_cluster_ips)) aggregate(p);
+    for (const auto& p : cidrs(g.service_external_ips)) {
+      if (!p.is_host()) aggregate(p);
+    }
+    if (g.service_load_balancer_aggregation == "Disabled") return;
+    for (const auto& p : cidrs(g.service_load_balancer_ips)) {
+      if (!p.is_host()) aggregate(p);
+    }
+  }
+
+  void communities() {  // 6.4; a node's own list takes the place of the cluster's
+    const auto* own = in_.of_node(in_.options.node);
+    const bool use_own = own != nullptr && !own->prefix_advertisements.empty();
+    const auto& spec = use_own ? *own : in_.global();
+    const std::string object =
+        use_own ? "BGPConfiguration(node." + in_.options.node + ")" : "BGPConfiguration(default)";
+    for (const auto& entry : spec.prefix_advertisements) {
+      PrefixCommunities out{entry.cidr, {}};
+      for (const auto& text : entry.communities) {
+        const auto named = std::find_if(spec.communities.begin(), spec.communities.end(),
+                                        [&](const auto& c) { return c.name == text; });
+        auto c = parse_community(named == spec.communities.end() ? text : named->value);
+        if (c) {
+          out.communities.push_back(*c);
+        } else {
+          problems_.add(object, "spec.prefixAdvertisements: " + c.error().message());
+        }
+      }
+      out_.export_policy.communities.push_back(std::move(out));
+    }
+  }
+
+  const Inputs& in_;
+  SpeakerConfig& out_;
+  Problems& problems_;
+};
+
+}  // namespace
+
+void make_routes(const Inputs& in, SpeakerConfig& out, Problems& problems) {
+  RouteMaker(in, out, problems).run();
+}
+
+}  // namespace margay::bgp

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bgp/intent/intent.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+
+namespace margay::bgp {
+namespace {
+
+using model::Key;
+using model::Kind;
+using namespace std::chrono_literals;
+
+struct Object {
+  Kind kind;
+  std::string name;
+  std::string spec;         // of `{"metadata": ..., "spec": ...}`
+  std::string labels = "";  // `"rack":"1"`
+  std::string ns = "";
+};
+
+Object node(const std::string& name, const std::string& bgp, const std::string& labels = "") {
+  return {Kind::node, name, R"({"bgp":{)" + bgp + "}}", labels};
+}
+Object peer(const std::string& name, const std::string& spec) {
+  return {Kind::bgp_peer, name, "{" + spec + "}"};
+}
+Object config(const std::string& spec, const std::string& name = "default") {
+  return {Kind::bgp_configuration, name, "{" + spec + "}"};
+}
+Object pool(const std::string& name, const std::string& cidr, const std::string& more = "") {
+  return {Kind::ip_pool, name, R"({"cidr":")" + cidr + "\"" + more + "}"};
+}
+
+void give(Intent& intent, const Object& o) {
+  std::string json = o.spec;
+  const Key key{o.kind, o.ns, o.name};
+  const bool plain = o.kind == Kind::block_affinity || o.kind == Kind::secret;
+  if (!plain) {
+    json = R"({"metadata":{"name":")" + o.name + R"(","labels":{)" + o.labels + R"(}},"spec":)" +
+           o.spec + "}";
+  }
+  intent.update(key, json);
+}
+
+SpeakerConfig compute(const std::vector<Object>& objects,
+                      IntentOptions options = {"n1", "", {}, {}},
+                      std::vector<Problem>* problems = nullptr) {
+  if (options.secrets_namespace.empty()) options.secrets_namespace = "kube-system";
+  Intent intent(options);
+  for (const auto& o : objects) give(intent, o);
+  EXPECT_FALSE(intent.compute().has_value()) << "before in-sync";
+  intent.set_in_sync();
+  auto out = intent.compute();
+  EXPECT_TRUE(out.has_value());
+  if (problems != nullptr) *problems = intent.problems();
+  return std::move(*out);
+}
+
+// Each peer in a few words, in order.
+std::vector<std::string> peers(const SpeakerConfig& c) {
+  std::vector<std::string> out;
+  for (const auto& p : c.peers) {
+    std::string s = p.name + " AS" + to_string(p.session.remote_as);
+    if (p.session.port != kBgpPort) s += " port " + std::to_string(p.session.port);
+    if (p.session.passive) s += " passive";
+    if (p.session.route_reflector_client) s += " client";
+    if (!p.session.source) s += " nosource";
+    out.push_back(s);
+  }
+  return out;
+}
+
+const std::string kN1 = R"("ipv4Address":"10.0.0.1/24","ipv6Address":"fd00::1/64")";
+const std::string kN2 = R"("ipv4Address":"10.0.0.2/24","ipv6Address":"fd00::2/64")";
+const std::string kN3 = R"("ipv4Address":"10.0.1.3/24","asNumber":65003)";
+
+using Names = std::vector<std::string>;
+
+struct PeerRow {
+  const char* name;
+  std::vector<Object> objects;
+  Names want;
+};
+
+TEST(Intent, derives_peers) {
+  const auto n1 = node("n1", kN1, R"("rack":"1")");
+  const auto n2 = node("n2", kN2, R"("rack":"2")");
+  const auto n3 = node("n3", kN3);
+  const auto no_mesh = config(R"("nodeToNodeMeshEnabled":false)");
+  const PeerRow rows[] = {
+      {"mesh of both families, the lower address text dials",
+       {n1, n2, n3},
+       {"Mesh_10_0_0_2 AS64512 passive", "Mesh_fd00__2 AS64512 passive",
+        "Mesh_10_0_1_3 AS65003 passive"}},
+      {"addresses are compared as texts",
+       {node("n1", R"("ipv4Address":"10.0.0.9/24")"),
+        node("n2", R"("ipv4Address":"10.0.0.10/24")")},
+       {"Mesh_10_0_0_10 AS64512"}},
+      {"a mesh peer without a number is in our AS",
+       {node("n1", kN1 + R"(,"asNumber":65001)"), n2},
+       {"Mesh_10_0_0_2 AS65001 passive", "Mesh_fd00__2 AS65001 passive"}},
+      {"mesh off", {n1, n2, no_mesh}, {}},
+      {"reflectors are not in the mesh",
+       {n1, node("n2", kN2 + R"(,"routeReflectorClusterID":"1.0.0.1")")},
+       {}},
+      {"the cluster's listen port, and a node's own",
+       {n1, n2, n3, config(R"("listenPort":1790)"), config(R"("listenPort":1791)", "node.n2")},
+       {"Mesh_10_0_0_2 AS64512 port 1791 passive", "Mesh_fd00__2 AS64512 port 1791 passive",
+        "Mesh_10_0_1_3 AS65003 port 1790 passive"}},
+      {"a global peer",
+       {n1, no_mesh, peer("tor", R"("peerIP":"10.0.0.254","asNumber":65000)")},
+       {"Global_10_0_0_254 AS65000"}},
+      {"number 0, and none, mean the cluster's",
+       {n1, no_mesh, peer("a", R"("peerIP":"10.0.0.254","asNumber":0)"),
+        peer("b", R"("peerIP":"10.0.0.253")")},
+       {"Global_10_0_0_254 AS64512", "Global_10_0_0_253 AS64512"}},
+      {"a port",
+       {n1, no_mesh, peer("tor", R"("peerIP":"10.0.0.254:1790","asNumber":65000)"),
+        peer("tor6", R"("peerIP":"[fd00::254]:1790","asNumber":65000)")},
+       {"Global_10_0_0_254_port_1790 AS65000 port 1790",
+        "Global_fd00__254_port_1790 AS65000 port 1790"}},
+      {"by node name and by selector",
+       {n1, no_mesh, peer("a", R"("node":"n1","peerIP":"10.0.0.254","asNumber":65000)"),
+        peer("b", R"("nodeSelector":"rack == '1'","peerIP":"10.0.0.253","asNumber":65000)"),
+        peer("c", R"("nodeSelector":"rack == '2'","peerIP":"10.0.0.252","asNumber":65000)"),
+        peer("d", R"("node":"n2","peerIP":"10.0.0.251","asNumber":65000)")},
+       {"Node_10_0_0_254 AS65000", "Node_10_0_0_253 AS65000"}},
+      {"global wins over a node's, the lower name over the higher",
+       {n1, no_mesh, peer("z", R"("peerIP":"10.0.0.254","asNumber":65000)"),
+        peer("a", R"("node":"n1","peerIP":"10.0.0.254","asNumber":65001)"),
+        peer("y", R"("peerIP":"10.0.0.254","asNumber":65002)")},
+       {"Global_10_0_0_254 AS65002"}},
+      {"our own address is no peer",
+       {n1, no_mesh, peer("a", R"("peerIP":"10.0.0.1","asNumber":65000)")},
+       {}},
+      {"a family that we have no address of",
+       {node("n1", R"("ipv4Address":"10.0.0.1/24")"), no_mesh,
+        peer("a", R"("peerIP":"fd00::254","asNumber":65000)")},
+       {}},
+      {"peers by selector, in the families that both have",
+       {n1, n2, n3, no_mesh,
+        peer("all", R"x("nodeSelector":"all()","peerSelector":"rack == '2'")x")},
+       {"Node_10_0_0_2 AS64512", "Node_fd00__2 AS64512"}},
+      {"reverse: we are the reflector that others select",
+       {node("n1", kN1 + R"(,"routeReflectorClusterID":"1.0.0.1")", R"("rr":"")"), n2,
+        node("n4", R"("ipv4Address":"10.0.0.4/24","routeReflectorClusterID":"1.0.0.1")",
+             R"("rr":"")"),
+        peer("rr", R"x("nodeSelector":"!has(rr)","peerSelector":"has(rr)")x")},
+       {"Node_10_0_0_2 AS64512 client", "Node_fd00__2 AS64512 client"}},
+      {"no reverse peering when it is manual",
+       {node("n1", kN1, R"("rr":"")"), n2, no_mesh,
+        peer("rr", R"x("nodeSelector":"!has(rr)","peerSelector":"has(rr)",
+                       "reversePeering":"Manual")x")},
+       {}},
+      {"reverse by address, in that family only",
+       {n1, n2, no_mesh, peer("to-n1", R"("node":"n2","peerIP":"10.0.0.1","asNumber":64512)")},
+       {"Node_10_0_0_2 AS64512"}},
+      {"a node that is named is no mesh peer as well",
+       {n1, n2, peer("n2", R"("node":"n1","peerIP":"10.0.0.2","asNumber":64512)")},
+       {"Mesh_fd00__2 AS64512 passive", "Node_10_0_0_2 AS64512"}},
+      {"no source address",
+       {n1, no_mesh,
+        peer("tor", R"("peerIP":"10.0.0.254","asNumber":65000,"sourceAddress":"None")")},
+       {"Global_10_0_0_254 AS65000 nosource"}},
+      {"without BGP", {{Kind::node, "n1", "{}"}, n2}, {}},
+  };
+  for (const auto& row : rows) {
+    SCOPED_TRACE(row.name);
+    EXPECT_EQ(peers(compute(row.objects)), row.want);
+  }
+}
+
+TEST(Intent, does_not_depend_on_the_order_of_arrival) {
+  std::vector<Object> objects = {
+      node("n1", kN1),
+      node("n2", kN2),
+      node("n3", kN3),
+      config(R"("asNumber":64600)"),
+      peer("a", R"("peerIP":"10.0.0.254","asNumber":65000)"),
+      peer("b", R"("node":"n1","peerIP":"10.0.0.254","asNumber":65001)"),
+      pool("p", "10.65.0.0/16"),
+  };
+  const auto want = peers(compute(objects));
+  std::mt19937 random(7);
+  for (int i = 0; i < 20; ++i) {
+    std::shuffle(objects.begin(), objects.end(), random);
+    EXPECT_EQ(peers(compute(objects)), want);
+  }
+}
+
+TEST(Intent, takes_session_parameters) {
+  const auto c = compute({
+      node("n1", kN1),
+      config(R"("nodeToNodeMeshEnabled":false,"holdTime":"30s")"),
+      peer("a", R"("peerIP":"10.0.0.254","asNumber":65000,"localASNumber":65010,
+        "maxRestartTime":"1m30s","keepaliveTime":"5s","ttlSecurity":1,"keepOriginalNextHop":true,
+        "numAllowedLocalASNumbers":2,"reachableBy":"10.0.0.3")"),
+      peer("b", R"("peerIP":"10.0.0.253","asNumber":65000,"holdTime":"3s","nextHopMode":"Keep")"),
+  });
+  ASSERT_EQ(c.peers.size(), 2U);
+  const auto& a = c.peers[0];
+  EXPECT_EQ(a.session.local_as, Asn(65010));
+  EXPECT_EQ(a.session.timers.restart, 90s);
+  EXPECT_EQ(a.session.timers.keepalive, 5s);
+  EXPECT_EQ(a.session.timers.hold, 30s);
+  EXPECT_EQ(a.session.ttl_security, 1U);
+  EXPECT_EQ(a.next_hop, NextHopMode::keep_external);
+  EXPECT_EQ(a.allowed_local_as, 2U);
+  EXPECT_EQ(a.reachable_by, *Ip::parse("10.0.0.3"));
+  EXPECT_EQ(c.peers[1].session.timers.hold, 3s);
+  EXPECT_EQ(c.peers[1].next_hop, NextHopMode::keep);
+}
+
+TEST(Intent, takes_passwords_from_secrets_and_stays_down_without) {
+  const Object secret{Kind::secret, "bgp", R"({"metadata":{"name":"bgp"},"data":{"k":"c2VjcmV0"}})",
+                      "", "kube-system"};
+  const auto with = [](const char* key) {
+    return peer("a", std::string(R"("peerIP":"10.0.0.254","asNumber":65000,
+        "password":{"secretKeyRef":{"name":"bgp","key":")") +
+                         key + "\"}}");
+  };
+  const auto no_mesh = config(R"("nodeToNodeMeshEnabled":false)");
+  const auto good = compute({node("n1", kN1), no_mesh, secret, with("k")});
+  EXPECT_EQ(good.peers.at(0).session.password, "secret");
+  EXPECT_EQ(good.peers.at(0).session.down_reason, "");
+  const auto bad = compute({node("n1", kN1), no_mesh, secret, with("other")});
+  EXPECT_EQ(bad.peers.at(0).session.password, "");
+  EXPECT_EQ(bad.peers.at(0).session.down_reason,
+            "Password not available: Secret kube-system/bgp key other");
+}
+
+Object affinity(const std::string& cidr, const std::string& state, const std::string& host = "n1") {
+  return {Kind::block_affinity, cidr, R"({"state":")" + state + "\"}", "", "host:" + host};
+}
+
+std::vector<std::string> texts(const std::vector<Prefix>& list) {
+  std::vector<std::string> out;
+  for (const auto& p : list) out.push_back(p.to_string());
+  return out;
+}
+std::vector<std::string> originated(const SpeakerConfig& c) {
+  std::vector<std::string> out;
+  for (const auto& r : c.originated) out.push_back(r.prefix.to_string());
+  return out;
+}
+
+TEST(Intent, originates_own_blocks_borrowed_addresses_and_service_ranges) {
+  const Object workload{Kind::workload_endpoint, "n1-k8s-pod-eth0",
+                        R"({"node":"n1","ipNetworks":["10.65.1.5/32","10.65.9.7/32"]})", "",
+                        "default"};
+  const Object foreign{Kind::workload_endpoint, "n2-k8s-pod-eth0",
+                       R"({"node":"n2","ipNetworks":["10.65.9.8/32"]})", "", "default"};
+  const auto c = compute({
+      node("n1", kN1),
+      config(R"("serviceClusterIPs":[{"cidr":"10.96.0.0/12"}],
+        "serviceExternalIPs":[{"cidr":"192.0.2.1/32"}],
+        "prefixAdvertisements":[{"cidr":"10.65.0.0/16","communities":["own","64512:7:8"]}],
+        "communities":[{"name":"own","value":"64512:100"}])"),
+      affinity("10.65.1.0/26", "confirmed"),
+      affinity("10.65.1.64/26", ""),
+      affinity("10.65.1.128/26", "pending"),
+      affinity("10.65.3.3/32", "confirmed"),
+      affinity("10.65.2.0/26", "confirmed", "n2"),
+      affinity("fd65::/122", "confirmed"),
+      workload,
+      foreign,
+      pool("plain", "10.65.0.0/16"),
+      pool("tunnel", "10.66.0.0/16", R"(,"vxlanMode":"Always")"),
+      pool("hidden", "10.67.0.0/16", R"(,"disableBGPExport":true)"),
+  });
+  EXPECT_EQ(originated(c),
+            (Names{"10.65.1.0/26", "10.65.1.64/26", "10.65.9.7/32", "10.96.0.0/12", "fd65::/122"}));
+  const auto& e = c.export_policy;
+  EXPECT_EQ(texts(e.own_blocks),
+            (Names{"10.65.1.0/26", "10.65.1.64/26", "10.65.3.3/32", "fd65::/122"}));
+  EXPECT_EQ(texts(e.disabled_pools), Names{"10.67.0.0/16"});
+  EXPECT_EQ(texts(e.pools), (Names{"10.65.0.0/16", "10.66.0.0/16"}));
+  ASSERT_EQ(e.communities.size(), 1U);
+  EXPECT_EQ(to_string(e.communities[0].communities.at(0)), "64512:100");
+  EXPECT_EQ(to_string(e.communities[0].communities.at(1)), "64512:7:8");
+  EXPECT_EQ(texts(c.kernel_policy.service_ranges), (Names{"10.96.0.0/12", "192.0.2.1/32"}));
+  std::vector<bool> programmed;
+  for (const auto& p : c.kernel_policy.pools) programmed.push_back(p.program);
+  EXPECT_EQ(programmed, (std::vector<bool>{true, true, false}));  // hidden, plain, tunnel
+}
+
+TEST(Intent, router_id_is_the_address_a_hash_or_what_is_set) {
+  const auto n = node("n1", kN1);
+  EXPECT_EQ(to_string(compute({n}).router_id), "10.0.0.1");
+  EXPECT_EQ(to_string(compute({n}, {"n1", "1.2.3.4", {}, {}}).router_id), "1.2.3.4");
+  const auto hashed = compute({n}, {"n1", "hash", {}, {}}).router_id;
+  EXPECT_LT(hashed.value() >> 24, 224U);
+  EXPECT_NE(hashed, compute({node("n2", kN2)}, {"n2", "hash", {}, {}}).router_id);
+  std::vector<Problem> problems;
+  const auto v6_only = node("n1", R"("ipv6Address":"fd00::1/64")");
+  EXPECT_TRUE(compute({v6_only, node("n2", kN2)}, {"n1", "", {}, {}}, &problems).peers.empty());
+  ASSERT_EQ(problems.size(), 1U);
+  EXPECT_EQ(problems[0].object, "Node(n1)");
+}
+
+TEST(Intent, compiles_filters_in_their_order) {
+  const Object filter{Kind::bgp_filter, "f", R"({"exportV4":[
+     {"action":"Accept","cidr":"10.0.0.0/8","matchOperator":"In","prefixLength":{"min":16,"max":24},
+      "operations":[{"addCommunity":{"value":"1:2"}},{"prependASPath":{"prefix":[65001,65002]}}]},
+     {"action":"Reject","peerType":"eBGP"}]})"};
+  const auto c = compute({node("n1", kN1), filter, config(R"("nodeToNodeMeshEnabled":false)"),
+                          peer("a", R"("peerIP":"10.0.0.254","asNumber":65000,
+                            "filters":["missing","f"])")});
+  ASSERT_EQ(c.peers.at(0).filters.size(), 1U);
+  const auto& rules = c.peers[0].filters[0]->export_v4;
+  ASSERT_EQ(rules.size(), 2U);
+  EXPECT_TRUE(rules[0].accept);
+  EXPECT_EQ(rules[0].prefix->min_length, 16U);
+  EXPECT_EQ(rules[0].prefix->max_length, 24U);
+  EXPECT_EQ(rules[0].operations.size(), 2U);
+  EXPECT_FALSE(rules[1].accept);
+  EXPECT_EQ(rules[1].session, SessionKind::external);
+}
+
+TEST(Intent, keeps_the_last_good_value_and_says_so) {
+  Intent intent({"n1", "", "kube-system", {}});
+  give(intent, node("n1", kN1));
+  give(intent, config(R"("nodeToNodeMeshEnabled":false)"));
+  give(intent, peer("a", R"("peerIP":"10.0.0.254","asNumber":65000)"));
+  intent.set_in_sync();
+  ASSERT_EQ(intent.compute()->peers.size(), 1U);
+  EXPECT_FALSE(intent.compute().has_value()) << "nothing changed";
+  intent.update({Kind::bgp_peer, "", "a"},
+                R"({"metadata":{"name":"a"},"spec":{"asNumber":"x y"}})");
+  EXPECT_EQ(intent.compute()->peers.size(), 1U);
+  ASSERT_EQ(intent.problems().size(), 1U);
+  EXPECT_EQ(intent.problems()[0].object, "BGPPeer(a)");
+  intent.remove({Kind::bgp_peer, "", "a"});
+  EXPECT_EQ(intent.compute()->peers.size(), 0U);
+  EXPECT_TRUE(intent.problems().empty());
+}
+
+}  // namespace
+}  // namespace margay::bgp
