@@ -18,6 +18,7 @@ struct TlsFiles {
   // The peer's certificate must carry one of those that are set: subject CN, or a URI SAN.
   std::string peer_cn;
   std::string peer_uri_san;
+  unsigned refresh_seconds = 5;  // how often to look whether the files have changed
 
   [[nodiscard]] bool enabled() const {
     return !ca_file.empty() || !cert_file.empty() || !key_file.empty();

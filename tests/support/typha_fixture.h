@@ -22,7 +22,7 @@ namespace margay {
 class TyphaFixture {
  public:
   struct Config {
-    std::string store_path;
+    std::string store_path{};
     std::uint64_t keep_changes = 10'000;
     std::size_t log_bytes = 8U << 20;
     Clock::duration heartbeat = std::chrono::seconds(5);

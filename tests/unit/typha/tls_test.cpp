@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who may talk to whom: mutual TLS between a real server and real clients, with certificates made
+// on the spot.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <sys/socket.h>
+
+#include "agent/sync/source.h"
+#include "datastore/remote/remote_store.h"
+#include "tests/support/certificates.h"
+#include "tests/support/run_until.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/typha_fixture.h"
+
+namespace margay::typha {
+namespace {
+
+using namespace std::chrono_literals;
+using transport::TlsFiles;
+
+// One set of certificates for all cases: making them takes most of the time.
+class TlsTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    dir_ = new TempDir;
+    certificates_ = new Certificates(*dir_);
+    certificates_->make_ca("ca");
+    certificates_->make_ca("other-ca");
+    certificates_->make("server", "ca", "calico-typha");
+    certificates_->make("client", "ca", "calico-node");
+    certificates_->make("stranger", "other-ca", "calico-node");
+    certificates_->make("expired", "ca", "calico-node", -1);
+    certificates_->make("misnamed", "ca", "somebody");
+    certificates_->make("uri", "ca", "somebody", 2, "subjectAltName=URI:spiffe://margay/node");
+    certificates_->make("false-server", "other-ca", "calico-typha");
+    certificates_->make("misnamed-server", "ca", "not-typha");
+    certificates_->make("expired-server", "ca", "calico-typha", -1);
+  }
+  static void TearDownTestSuite() {
+    delete certificates_;
+    delete dir_;
+  }
+
+  struct Outcome {
+    std::size_t updates = 0;
+    bool in_sync = false;
+    std::string error;
+  };
+  // What a client with these files gets, until it is in sync or has been told why not.
+  static Outcome subscribe(const TyphaFixture& typha, const TlsFiles& tls) {
+    AsioLoop loop("client");
+    Outcome out;
+    sync::TyphaConfig c;
+    c.address = typha.address();
+    c.ca_file = tls.ca_file;
+    c.cert_file = tls.cert_file;
+    c.key_file = tls.key_file;
+    c.server_cn = tls.peer_cn;
+    c.server_uri_san = tls.peer_uri_san;
+    const auto source = sync::make_typha_source(
+        loop, c,
+        {[&](std::vector<sync::Update>&& u) { out.updates += u.size(); },
+         [&] { out.in_sync = true; },
+         [&](const sync::Status& s) { out.error = s.connected ? "" : s.error; }});
+    if (!source.ok()) return {0, false, source.error().message()};
+    EXPECT_TRUE(run_until(loop, [&] { return out.in_sync || !out.error.empty(); }));
+    return out;
+  }
+
+  static TempDir* dir_;
+  static Certificates* certificates_;
+};
+TempDir* TlsTest::dir_ = nullptr;
+Certificates* TlsTest::certificates_ = nullptr;
+
+TlsFiles server_files(const Certificates& c, const std::string& name = "server",
+                      const std::string& ca = "ca") {
+  return c.files(name, ca, "calico-node", "spiffe://margay/node");
+}
+
+struct Row {
+  const char* name;
+  const char* server;
+  const char* client;
+  const char* client_trusts;
+  const char* client_expects;
+  bool good;
+};
+
+constexpr Row kRows[] = {
+    {"good", "server", "client", "ca", "calico-typha", true},
+    {"client named by URI SAN", "server", "uri", "ca", "calico-typha", true},
+    {"client of another CA", "server", "stranger", "ca", "calico-typha", false},
+    {"client expired", "server", "expired", "ca", "calico-typha", false},
+    {"client with a wrong name", "server", "misnamed", "ca", "calico-typha", false},
+    {"server of another CA", "false-server", "client", "ca", "calico-typha", false},
+    {"server with a wrong name", "misnamed-server", "client", "ca", "calico-typha", false},
+    {"server expired", "expired-server", "client", "ca", "calico-typha", false},
+    {"client expects another name", "server", "client", "ca", "typha.example", false},
+};
+
+TEST_F(TlsTest, only_the_right_certificates_get_a_resource) {
+  for (const auto& row : kRows) {
+    SCOPED_TRACE(row.name);
+    TempDir data;
+    TyphaFixture typha(
+        {data / "s.db", 10'000, 8U << 20, 5s, server_files(*certificates_, row.server)});
+    typha.put("/secret", "1");
+    const auto out =
+        subscribe(typha, certificates_->files(row.client, row.client_trusts, row.client_expects));
+    EXPECT_EQ(out.in_sync, row.good) << out.error;
+    EXPECT_EQ(out.updates, row.good ? 1U : 0U);
+    EXPECT_EQ(out.error.empty(), row.good);
+    EXPECT_EQ(typha.counter("margay_typha_connections_total"), row.good ? 1U : 0U);
+    EXPECT_EQ(typha.counter("margay_typha_bytes_total") != 0, row.good);
+  }
+}
+
+TEST_F(TlsTest, a_store_is_guarded_in_the_same_way) {
+  TempDir data;
+  TyphaFixture typha({data / "s.db", 10'000, 8U << 20, 5s, server_files(*certificates_)});
+  typha.put("/secret", "1");
+  AsioLoop loop("client");
+  const auto get = [&](const char* name) -> Result<datastore::Entry> {
+    MARGAY_TRY(auto store, datastore::make_remote_store(
+                               loop, {typha.address(),
+                                      certificates_->files(name, "ca", "calico-typha"), 500ms}));
+    return store->get("/secret");
+  };
+  EXPECT_TRUE(get("client").ok());
+  for (const char* name : {"stranger", "expired", "misnamed"}) {
+    SCOPED_TRACE(name);
+    const auto r = get(name);
+    ASSERT_FALSE(r.ok());
+    EXPECT_EQ(r.error().code, Code::unavailable);
+  }
+}
+
+// gRPC clients of ours always have a certificate; another program may have none.
+TEST_F(TlsTest, a_client_without_certificate_is_refused) {
+  TempDir data;
+  TyphaFixture typha({data / "s.db", 10'000, 8U << 20, 5s, server_files(*certificates_)});
+  const auto s_client = [&](const std::string& more) {
+    // Reads what the server says after the handshake; an HTTP/2 server greets with its settings.
+    const std::string command =
+        "printf 'PRI * HTTP/2.0\\r\\n\\r\\nSM\\r\\n\\r\\n' | timeout 2 "
+        "openssl s_client -quiet -alpn h2 -connect " +
+        typha.address() + " " + more + " 2>/dev/null | wc -c";
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> out(::popen(command.c_str(), "r"),
+                                                              &::pclose);
+    unsigned long bytes = 0;
+    EXPECT_EQ(std::fscanf(out.get(), "%lu", &bytes), 1);
+    return bytes;
+  };
+  EXPECT_EQ(s_client(""), 0U);
+  // The same question with the right certificate is answered: the test can tell.
+  EXPECT_GT(s_client("-cert " + certificates_->file("client", ".crt") + " -key " +
+                     certificates_->file("client", ".key")),
+            0U);
+  EXPECT_EQ(typha.counter("margay_typha_connections_total"), 0U);
+}
+
+TEST_F(TlsTest, plain_text_is_refused) {
+  TempDir data;
+  TyphaFixture typha({data / "s.db", 10'000, 8U << 20, 5s, server_files(*certificates_)});
+  EXPECT_FALSE(subscribe(typha, {}).in_sync);
+}
+
+TEST_F(TlsTest, a_renewed_certificate_is_read_without_a_restart) {
+  TempDir data;
+  Certificates renewed(data);
+  renewed.make_ca("ca");
+  renewed.make("server", "ca", "old-name");
+  renewed.make("client", "ca", "calico-node");
+  auto server = server_files(renewed);
+  server.refresh_seconds = 1;
+  TyphaFixture typha({data / "s.db", 10'000, 8U << 20, 5s, server});
+  typha.put("/k", "1");
+  EXPECT_FALSE(subscribe(typha, renewed.files("client", "ca", "calico-typha")).in_sync);
+  renewed.make("server", "ca", "calico-typha");
+  // The server looks at the files every second; the client goes on trying.
+  AsioLoop loop("client");
+  bool in_sync = false;
+  const auto tls = renewed.files("client", "ca", "calico-typha");
+  sync::TyphaConfig c;
+  c.address = typha.address();
+  c.ca_file = tls.ca_file;
+  c.cert_file = tls.cert_file;
+  c.key_file = tls.key_file;
+  c.server_cn = tls.peer_cn;
+  const auto source = sync::make_typha_source(
+      loop, c, {[](auto&&) {}, [&] { in_sync = true; }, [](const auto&) {}});
+  EXPECT_TRUE(run_until(loop, [&] { return in_sync; }));
+}
+
+TEST_F(TlsTest, proxy_variables_are_ignored) {
+  TempDir data;
+  TyphaFixture typha({data / "s.db", 10'000, 8U << 20, 5s, server_files(*certificates_)});
+  for (const char* name : {"http_proxy", "https_proxy", "grpc_proxy"}) {
+    ::setenv(name, "http://192.0.2.1:3128", 1);
+  }
+  EXPECT_TRUE(subscribe(typha, certificates_->files("client", "ca", "calico-typha")).in_sync);
+  for (const char* name : {"http_proxy", "https_proxy", "grpc_proxy"}) ::unsetenv(name);
+}
+
+TEST_F(TlsTest, files_that_cannot_work_are_named) {
+  const auto good = certificates_->files("client", "ca", "calico-typha");
+  EXPECT_TRUE(good.check().ok());
+  const auto says = [](const TlsFiles& f) {
+    const auto r = f.check();
+    return r.ok() ? std::string("accepted") : r.error().message();
+  };
+  auto f = good;
+  f.key_file = "";
+  EXPECT_THAT(says(f), ::testing::HasSubstr("key file"));
+  f = good;
+  f.peer_cn = "";
+  EXPECT_THAT(says(f), ::testing::HasSubstr("name"));
+  f = good;
+  f.ca_file = "/no/such/file";
+  EXPECT_THAT(says(f), ::testing::HasSubstr("/no/such/file: No such file"));
+  f = good;
+  f.cert_file = good.key_file;
+  EXPECT_THAT(says(f), ::testing::HasSubstr("not a PEM certificate"));
+  f = good;
+  f.key_file = certificates_->file("server", ".key");
+  EXPECT_THAT(says(f), ::testing::HasSubstr("does not belong to"));
+}
+
+}  // namespace
+}  // namespace margay::typha
