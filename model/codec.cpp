@@ -4,11 +4,6 @@
 #include <array>
 
 namespace margay::model {
-namespace codec {
-template <typename T>
-Result<void> validate_as(const Key& key, std::string_view json);  // in codec/codec_*.cpp
-}  // namespace codec
-
 namespace {
 
 using Validate = Result<void> (*)(const Key&, std::string_view);
@@ -16,7 +11,7 @@ using Validate = Result<void> (*)(const Key&, std::string_view);
 template <std::size_t... I>
 constexpr std::array<Validate, kKindCount> validators(std::index_sequence<I...>) {
   static_assert(((std::tuple_element_t<I, KindTypes>::kind == static_cast<Kind>(I)) && ...));
-  return {&codec::validate_as<typename std::tuple_element_t<I, KindTypes>::Type>...};
+  return {&codec::KindCodec<typename std::tuple_element_t<I, KindTypes>::Type>::validate...};
 }
 constexpr auto kValidators = validators(std::make_index_sequence<kKindCount>{});
 

@@ -21,13 +21,27 @@
 
 namespace margay::model {
 
+namespace codec {
+// Defined, for every kind, in model/codec/codec_*.cpp.
 template <typename T>
-[[nodiscard]] Result<T> decode(std::string_view json);
+struct KindCodec {
+  static Result<T> decode(std::string_view json);
+  static std::string encode(const T& value);
+  static Result<void> validate(const Key& key, std::string_view json);
+};
+}  // namespace codec
+
+template <typename T>
+[[nodiscard]] Result<T> decode(std::string_view json) {
+  return codec::KindCodec<T>::decode(json);
+}
 
 // Compact JSON of what the struct holds; absent and default values are left out.
 // decode(encode(x)) == x.
 template <typename T>
-[[nodiscard]] std::string encode(const T& value);
+[[nodiscard]] std::string encode(const T& value) {
+  return codec::KindCodec<T>::encode(value);
+}
 
 // Everything that decode does, and: unknown fields are mistakes, as are values and combinations
 // that the specification rules out, names against RFC 1123, and a document that contradicts its

@@ -182,8 +182,10 @@ void mark_namespaced(SelectorNode& node) {
   if (global) node = SelectorNode{Op::negation, {}, {}, {SelectorNode(node)}};
 }
 
-std::string_view protocol_name(std::uint8_t number) {
+std::string protocol_name(std::uint8_t number) {
   switch (number) {
+    case 0:
+      return "";
     case 6:
       return "tcp";
     case 17:
@@ -191,7 +193,7 @@ std::string_view protocol_name(std::uint8_t number) {
     case 132:
       return "sctp";
     default:
-      return "";
+      return std::to_string(number);
   }
 }
 

@@ -16,6 +16,7 @@
 
 #include "model/desired.h"
 #include "model/key.h"
+#include "model/kubernetes.h"
 #include "model/resources.h"
 
 namespace margay::calc {
@@ -69,6 +70,11 @@ class Graph {
   void update(const model::Key& key, const model::IpamBlock& value);
   void update(const model::Key& key, const model::Node& value);
   void update(const model::Key& key, const model::BgpConfiguration& value);
+  void update(const model::Key& key, const model::KubernetesNamespace& value);
+  void update(const model::Key& key, const model::ServiceAccount& value);
+  void update(const model::Key& key, const model::EndpointSlice& value);
+  void update(const model::Key& key, const model::KubernetesNetworkPolicy& value);
+  void update(const model::Key& key, const model::ClusterNetworkPolicy& value);
   // Nothing happens when there is no such object.
   void remove(const model::Key& key);
 

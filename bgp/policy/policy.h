@@ -13,17 +13,9 @@
 
 #include "base/ip.h"
 #include "base/types.h"
+#include "bgp/wire/attributes.h"
 
 namespace margay::bgp {
-
-struct LargeCommunity {
-  std::uint32_t global = 0, local1 = 0, local2 = 0;
-  friend auto operator<=>(const LargeCommunity&, const LargeCommunity&) = default;
-};
-// "aa:nn" (16 bits each, as one word) or "aa:nn:mm" (32 bits each).
-using Community = std::variant<std::uint32_t, LargeCommunity>;
-[[nodiscard]] Result<Community> parse_community(std::string_view text);
-[[nodiscard]] std::string to_string(const Community& community);
 
 // LOCAL_PREF carries the priority of a route: lower metric, higher preference (spec 5).
 inline constexpr std::uint32_t kPreferenceBase = 2147483647;
@@ -69,7 +61,8 @@ struct Filter {
   std::vector<FilterRule> import_v4, import_v6, export_v4, export_v6;
   friend bool operator==(const Filter&, const Filter&) = default;
 };
-using FilterList = std::vector<std::shared_ptr<const Filter>>;  // first decision wins
+using FilterList = std::vector<std::shared_ptr<const Filter>>;      // first decision wins
+[[nodiscard]] bool same(const FilterList& a, const FilterList& b);  // by content
 
 // --- what goes out ---------------------------------------------------------------------------
 

@@ -12,7 +12,9 @@
 
 #include "base/ip.h"
 #include "base/types.h"
+#include "bgp/fsm/fsm.h"
 #include "bgp/policy/policy.h"
+#include "bgp/rib/rib_types.h"
 
 namespace margay::bgp {
 
@@ -20,18 +22,8 @@ inline constexpr std::uint16_t kBgpPort = 179;
 
 enum class PeerType { mesh, node, global, local_workload };
 
-// Spec bgp.md 8. keep_external: keep on eBGP sessions, automatic on iBGP (keepOriginalNextHop).
-enum class NextHopMode { automatic, self, keep, keep_external };
-
-struct PeerTimers {
-  std::chrono::seconds hold{240};
-  std::chrono::seconds keepalive{0};  // 0: a third of the negotiated hold time
-  std::chrono::seconds connect_retry{5};
-  std::chrono::seconds restart{120};  // advertised graceful restart time; 0: no graceful restart
-  friend bool operator==(const PeerTimers&, const PeerTimers&) = default;
-};
-
-// Everything that, when changed, needs a new session is in here; filters are not.
+// Everything that, when changed, needs a new session is in here; filters are not. A session carries
+// routes of the family of its address.
 struct SessionConfig {
   Ip address;
   std::uint16_t port = kBgpPort;
@@ -42,9 +34,8 @@ struct SessionConfig {
   std::string password;                  // TCP-MD5; empty: none
   std::optional<unsigned> ttl_security;  // hops; absent: TTL 64, no check (multihop)
   PeerTimers timers;
-  std::vector<Family> families;  // empty: the family of `address`
-  bool route_reflector_client = false;
-  std::string down_reason;  // not empty: stays down, and says so
+  bool route_reflector_client = false;  // iBGP, and this node reflects
+  std::string down_reason;              // not empty: stays down, and says so
   friend bool operator==(const SessionConfig&, const SessionConfig&) = default;
 };
 
@@ -56,13 +47,6 @@ struct PeerConfig {
   unsigned allowed_local_as = 0;  // how often our AS may stand in a received path
   FilterList filters;
   std::optional<Ip> reachable_by;  // a gateway through which `address` is reached
-};
-
-// A prefix that this node announces by itself; its next hop is the session's own address.
-struct OriginatedRoute {
-  Prefix prefix;
-  std::uint32_t metric = kNormalPriority;  // LOCAL_PREF is kPreferenceBase less this
-  friend bool operator==(const OriginatedRoute&, const OriginatedRoute&) = default;
 };
 
 struct SpeakerConfig {

@@ -4,20 +4,11 @@
 // through.
 #pragma once
 
-#include <memory>
 #include <vector>
 
-#include "base/ip.h"
+#include "bgp/rib/rib_types.h"
 
 namespace margay::bgp {
-
-// Gateways of one route, sorted, without duplicates; shared by all routes that use the same ones.
-using NextHops = std::shared_ptr<const std::vector<Ip>>;
-
-struct RouteChange {
-  Prefix prefix;
-  NextHops next_hops;  // null: the route is gone
-};
 
 class RouteSink {
  public:

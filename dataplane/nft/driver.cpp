@@ -254,7 +254,6 @@ void Table::suspect_chain(std::string_view name) { impl_->suspect_chains_.emplac
 void Table::suspect_set(std::string_view name) { impl_->suspect_sets_.emplace(name); }
 
 void Table::suspect_element(std::string_view set, std::span<const std::uint8_t> key) {
-  constexpr std::size_t kMaxQuestions = 256;  // beyond, reading the whole set is cheaper
   const auto it = impl_->sets_.find(set);
   const bool askable = it != impl_->sets_.end() && it->second.wanted && !it->second.type.interval &&
                        !it->second.type.value && key.size() == it->second.type.key_size() &&

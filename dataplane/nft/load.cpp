@@ -232,7 +232,8 @@ Result<void> Table::Impl::reread_set(const std::string& name, Progress& p) {
   return {};
 }
 
-Result<void> Table::Impl::read_elements(const std::string& name, SetState& s, Progress& p) {
+Result<bool> Table::Impl::dump_elements(const std::string& name, const SetState& s,
+                                        ElementTable& found) {
   ElementCollector collector(s.type);
   const auto done = socket_.dump_retry(
       [&](Writer& w, std::uint32_t seq) {
@@ -244,21 +245,49 @@ Result<void> Table::Impl::read_elements(const std::string& name, SetState& s, Pr
       },
       [&](const Message& m) { collector.add(m); });
   if (!done.ok() && done.error().sys_errno != ENOENT) return done.error();
+  if (done.ok()) found.merge(collector.finish(), ElementTable(s.type));
+  return done.ok();
+}
+
+// A dump of a hash set misses elements while the kernel grows or shrinks its table in the
+// background, and nothing in the dump says so. What seems to be missing is looked for again.
+Result<void> Table::Impl::look_again(const std::string& name, SetState& s, ElementTable& found,
+                                     ElementDiff& d) {
+  if (s.type.interval) return {};
+  constexpr int kMoreDumps = 3;
+  for (int i = 0; i < kMoreDumps; ++i) {
+    const bool askable = !s.type.value && d.add.size() <= kMaxQuestions;
+    if (d.add.empty() || askable) break;
+    const std::size_t before = found.size();
+    MARGAY_CHECK(dump_elements(name, s, found));
+    if (found.size() == before) return {};
+    d = diff(s.type, s.elements, found);
+  }
+  if (s.type.value || d.add.size() > kMaxQuestions) return {};
+  ElementTable there(s.type);
+  for (std::size_t i = 0; i < d.add.size(); ++i) {
+    MARGAY_TRY(const bool has, has_element(name, Packed::of(d.add.key(i))));
+    if (has) there.append_from(d.add, i);
+  }
+  there.seal();
+  d.add.merge(ElementTable(s.type), there);
+  return {};
+}
+
+Result<void> Table::Impl::read_elements(const std::string& name, SetState& s, Progress& p) {
+  ElementTable found(s.type);
+  MARGAY_TRY(const bool exists, dump_elements(name, s, found));
   s.unread = false;
-  if (!done.ok()) {
+  if (!exists) {
     s.have.reset();
     dirty_sets_.insert(name);
     return {};
   }
-  ElementDiff d = diff(s.type, s.elements, collector.finish());
-  for (const auto& [key, why] : s.refused_elements) {
-    ElementTable one(s.type);
-    if (const auto i = d.add.find(key.bytes())) one.append_from(d.add, *i);
-    one.seal();
-    d.add.merge(ElementTable(s.type), one);
-  }
+  ElementDiff d = diff(s.type, s.elements, found);
+  MARGAY_CHECK(look_again(name, s, found, d));
   s.add = std::move(d.add);
   s.remove = std::move(d.remove);
+  drop_refused(s);
   if (!s.has_changes()) {
     if (!s.refused) dirty_sets_.erase(name);
   } else if (!s.refused && dirty_sets_.insert(name).second && read_before_) {

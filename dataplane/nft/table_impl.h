@@ -64,6 +64,9 @@ struct SetState {
   [[nodiscard]] bool has_changes() const { return !add.empty() || !remove.empty(); }
 };
 
+// More keys than this are not asked for one by one: reading the whole set is cheaper.
+inline constexpr std::size_t kMaxQuestions = 256;
+
 template <typename T>
 using ByName = std::map<std::string, T, std::less<>>;
 using Names = std::set<std::string, std::less<>>;
@@ -110,6 +113,9 @@ class Table::Impl {
   Result<void> reread_chain(const std::string& name, Progress& p);
   Result<void> reread_set(const std::string& name, Progress& p);
   Result<void> read_elements(const std::string& name, SetState& s, Progress& p);
+  Result<bool> dump_elements(const std::string& name, const SetState& s, ElementTable& found);
+  Result<void> look_again(const std::string& name, SetState& s, ElementTable& found,
+                          ElementDiff& d);
   Result<void> ask_elements(const std::string& name, SetState& s, Progress& p);
   Result<bool> has_element(const std::string& set, const Packed& key);
   void table_gone(Progress& p);

@@ -148,10 +148,8 @@ constexpr auto fields(Tag<BgpFilterSpec>) {
                     field("exportV6", &T::export_v6), field("importV6", &T::import_v6)};
 }
 
-}  // namespace margay::model::codec
+template struct KindCodec<BgpConfiguration>;
+template struct KindCodec<BgpPeer>;
+template struct KindCodec<BgpFilter>;
 
-namespace margay::model {
-MARGAY_INSTANTIATE_KIND(BgpConfiguration);
-MARGAY_INSTANTIATE_KIND(BgpPeer);
-MARGAY_INSTANTIATE_KIND(BgpFilter);
-}  // namespace margay::model
+}  // namespace margay::model::codec

@@ -208,11 +208,9 @@ constexpr auto fields(Tag<KubeControllersSpec>) {
   };
 }
 
-}  // namespace margay::model::codec
+template struct KindCodec<ClusterInformation>;
+template struct KindCodec<FelixConfiguration>;
+template struct KindCodec<CalicoNodeStatus>;
+template struct KindCodec<KubeControllersConfiguration>;
 
-namespace margay::model {
-MARGAY_INSTANTIATE_KIND(ClusterInformation);
-MARGAY_INSTANTIATE_KIND(FelixConfiguration);
-MARGAY_INSTANTIATE_KIND(CalicoNodeStatus);
-MARGAY_INSTANTIATE_KIND(KubeControllersConfiguration);
-}  // namespace margay::model
+}  // namespace margay::model::codec

@@ -32,7 +32,7 @@ concept WithMetadata = requires(T v) {
 };
 
 template <typename T>
-Result<void> validate_as(const Key& key, std::string_view json) {
+Result<void> KindCodec<T>::validate(const Key& key, std::string_view json) {
   Text text;
   auto document = text.parse(json);
   if (!document.ok()) {
@@ -54,45 +54,35 @@ Result<void> validate_as(const Key& key, std::string_view json) {
   return ctx.error(describe(key));
 }
 
-}  // namespace margay::model::codec
-
-namespace margay::model {
-
 template <typename T>
-Result<T> decode(std::string_view json) {
+Result<T> KindCodec<T>::decode(std::string_view json) {
   constexpr Kind kKind = kKindOf<T>;
-  codec::Text text;
+  Text text;
   // Affinities of the oldest form are keys without a value.
   auto document = text.parse(kKind == Kind::block_affinity && json.empty() ? "{}" : json);
   if (!document.ok()) {
     return make_error(Code::invalid,
                       std::string(info(kKind).name) + ": " + document.error().context);
   }
-  codec::Context ctx(kKind, false);
+  Context ctx(kKind, false);
   T value;
-  if (codec::read(ctx, codec::Path{}, *document, value)) return value;
-  return ctx.error(codec::name_in(kKind, *document));
+  if (read(ctx, Path{}, *document, value)) return value;
+  return ctx.error(name_in(kKind, *document));
 }
 
 template <typename T>
-std::string encode(const T& value) {
+std::string KindCodec<T>::encode(const T& value) {
   constexpr Kind kKind = kKindOf<T>;
   std::string out = "{";
-  if constexpr (codec::WithMetadata<T>) {
-    codec::write_name(out, "kind");
-    codec::write(out, info(kKind).name);
-    codec::write_name(out, "apiVersion");
-    codec::write(out, info(kKind).api_version);
+  if constexpr (WithMetadata<T>) {
+    write_name(out, "kind");
+    write(out, info(kKind).name);
+    write_name(out, "apiVersion");
+    write(out, info(kKind).api_version);
   }
-  codec::write_fields(out, value);
+  write_fields(out, value);
   out += '}';
   return out;
 }
 
-}  // namespace margay::model
-
-// NOLINTNEXTLINE: explicit instantiation cannot be written otherwise without repeating it thrice
-#define MARGAY_INSTANTIATE_KIND(T)                               \
-  template Result<T> margay::model::decode<T>(std::string_view); \
-  template std::string margay::model::encode<T>(const T&);       \
-  template Result<void> margay::model::codec::validate_as<T>(const Key&, std::string_view)
+}  // namespace margay::model::codec

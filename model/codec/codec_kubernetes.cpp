@@ -222,17 +222,15 @@ constexpr auto fields(Tag<ClusterNetworkPolicySpec>) {
   };
 }
 
-}  // namespace margay::model::codec
+template struct KindCodec<KubernetesNamespace>;
+template struct KindCodec<ServiceAccount>;
+template struct KindCodec<Pod>;
+template struct KindCodec<KubernetesNode>;
+template struct KindCodec<Service>;
+template struct KindCodec<EndpointSlice>;
+template struct KindCodec<KubernetesNetworkPolicy>;
+template struct KindCodec<StagedKubernetesNetworkPolicy>;
+template struct KindCodec<ClusterNetworkPolicy>;
+template struct KindCodec<Secret>;
 
-namespace margay::model {
-MARGAY_INSTANTIATE_KIND(KubernetesNamespace);
-MARGAY_INSTANTIATE_KIND(ServiceAccount);
-MARGAY_INSTANTIATE_KIND(Pod);
-MARGAY_INSTANTIATE_KIND(KubernetesNode);
-MARGAY_INSTANTIATE_KIND(Service);
-MARGAY_INSTANTIATE_KIND(EndpointSlice);
-MARGAY_INSTANTIATE_KIND(KubernetesNetworkPolicy);
-MARGAY_INSTANTIATE_KIND(StagedKubernetesNetworkPolicy);
-MARGAY_INSTANTIATE_KIND(ClusterNetworkPolicy);
-MARGAY_INSTANTIATE_KIND(Secret);
-}  // namespace margay::model
+}  // namespace margay::model::codec

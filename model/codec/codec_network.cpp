@@ -246,17 +246,15 @@ constexpr auto fields(Tag<IpamHandle>) {
                     field("deleted", &IpamHandle::deleted, Via<TrueOrFalse>{})};
 }
 
-}  // namespace margay::model::codec
+template struct KindCodec<WorkloadEndpoint>;
+template struct KindCodec<HostEndpoint>;
+template struct KindCodec<Node>;
+template struct KindCodec<IpPool>;
+template struct KindCodec<IpReservation>;
+template struct KindCodec<IpamConfiguration>;
+template struct KindCodec<IpamConfig>;
+template struct KindCodec<IpamBlock>;
+template struct KindCodec<IpamHandle>;
+template struct KindCodec<BlockAffinity>;
 
-namespace margay::model {
-MARGAY_INSTANTIATE_KIND(WorkloadEndpoint);
-MARGAY_INSTANTIATE_KIND(HostEndpoint);
-MARGAY_INSTANTIATE_KIND(Node);
-MARGAY_INSTANTIATE_KIND(IpPool);
-MARGAY_INSTANTIATE_KIND(IpReservation);
-MARGAY_INSTANTIATE_KIND(IpamConfiguration);
-MARGAY_INSTANTIATE_KIND(IpamConfig);
-MARGAY_INSTANTIATE_KIND(IpamBlock);
-MARGAY_INSTANTIATE_KIND(IpamHandle);
-MARGAY_INSTANTIATE_KIND(BlockAffinity);
-}  // namespace margay::model
+}  // namespace margay::model::codec

@@ -58,15 +58,13 @@ constexpr auto fields(Tag<NetworkSetSpec>) {
   return std::tuple{field("nets", &NetworkSetSpec::nets)};
 }
 
-}  // namespace margay::model::codec
+template struct KindCodec<NetworkPolicy>;
+template struct KindCodec<GlobalNetworkPolicy>;
+template struct KindCodec<StagedNetworkPolicy>;
+template struct KindCodec<StagedGlobalNetworkPolicy>;
+template struct KindCodec<Tier>;
+template struct KindCodec<Profile>;
+template struct KindCodec<NetworkSet>;
+template struct KindCodec<GlobalNetworkSet>;
 
-namespace margay::model {
-MARGAY_INSTANTIATE_KIND(NetworkPolicy);
-MARGAY_INSTANTIATE_KIND(GlobalNetworkPolicy);
-MARGAY_INSTANTIATE_KIND(StagedNetworkPolicy);
-MARGAY_INSTANTIATE_KIND(StagedGlobalNetworkPolicy);
-MARGAY_INSTANTIATE_KIND(Tier);
-MARGAY_INSTANTIATE_KIND(Profile);
-MARGAY_INSTANTIATE_KIND(NetworkSet);
-MARGAY_INSTANTIATE_KIND(GlobalNetworkSet);
-}  // namespace margay::model
+}  // namespace margay::model::codec

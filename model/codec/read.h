@@ -105,7 +105,8 @@ bool read(Context& ctx, const Path& path, Element e, std::vector<T>& out) {
   out.reserve(items.size());
   bool good = true;
   for (const Element item : items) {
-    good &= read(ctx, Path{&path, {}, out.size()}, item, out.emplace_back());
+    const Path at{&path, {}, out.size()};
+    good &= read(ctx, at, item, out.emplace_back());
     if (!good && !ctx.strict()) return false;
   }
   return good;

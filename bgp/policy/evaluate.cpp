@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bgp/policy/evaluate.h"
+
+#include <algorithm>
+
+namespace margay::bgp {
+namespace {
+
+bool prefix_matches(const PrefixMatch& m, const Prefix& p) {
+  if (m.cidr.family() != p.family()) return false;
+  bool inside = false;
+  const bool exact = m.op == MatchOperator::equal || m.op == MatchOperator::not_equal;
+  if (m.ranged) {
+    inside = m.cidr.contains(p) && p.length() >= m.min_length && p.length() <= m.max_length;
+  } else {
+    inside = exact ? m.cidr == p : m.cidr.contains(p);
+  }
+  const bool positive = m.op == MatchOperator::equal || m.op == MatchOperator::in;
+  return inside == positive;
+}
+
+const std::vector<FilterRule>& rules_of(const Filter& f, Direction d, Family family) {
+  if (d == Direction::import) return family == Family::v4 ? f.import_v4 : f.import_v6;
+  return family == Family::v4 ? f.export_v4 : f.export_v6;
+}
+
+void apply(const FilterOperation& op, Attributes& a) {
+  if (const auto* community = std::get_if<Community>(&op)) {
+    a.add(*community);
+  } else if (const auto* prepend = std::get_if<PrependAs>(&op)) {
+    a.as_path.prepend(prepend->path);
+  } else {
+    a.local_pref = std::get<SetLocalPref>(op).value;
+  }
+}
+
+}  // namespace
+
+bool same(const FilterList& a, const FilterList& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const auto& x, const auto& y) { return x == y || *x == *y; });
+}
+
+bool glob_matches(std::string_view pattern, std::string_view text) {
+  std::size_t p = 0, t = 0, star = std::string_view::npos, resume = 0;
+  while (t < text.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      resume = t;
+    } else if (p < pattern.size() && pattern[p] == text[t]) {
+      ++p;
+      ++t;
+    } else if (star != std::string_view::npos) {
+      p = star + 1;
+      t = ++resume;
+    } else {
+      return false;
+    }
+  }
+  while (p < pattern.size() && pattern[p] == '*') ++p;
+  return p == pattern.size();
+}
+
+bool matches(const FilterRule& rule, const RouteFacts& facts) {
+  if (rule.prefix && !prefix_matches(*rule.prefix, facts.prefix)) return false;
+  if (rule.from_remote_peer && !facts.from_peer) return false;
+  if (!rule.interface.empty() && !glob_matches(rule.interface, facts.interface)) return false;
+  if (rule.session == SessionKind::external && !facts.session_external) return false;
+  if (rule.session == SessionKind::internal && facts.session_external) return false;
+  if (rule.community && !facts.attributes.has(*rule.community)) return false;
+  if (!rule.as_path_prefix.empty() && !facts.attributes.as_path.begins_with(rule.as_path_prefix)) {
+    return false;
+  }
+  return !rule.local_pref || facts.attributes.local_pref == rule.local_pref;
+}
+
+FilterResult run_filters(const FilterList& filters, Direction direction, const RouteFacts& facts) {
+  for (const auto& filter : filters) {
+    for (const auto& rule : rules_of(*filter, direction, facts.prefix.family())) {
+      if (!matches(rule, facts)) continue;
+      FilterResult out;
+      out.verdict = rule.accept ? Verdict::accept : Verdict::reject;
+      if (rule.accept && !rule.operations.empty()) {
+        out.changed = facts.attributes;
+        for (const auto& op : rule.operations) apply(op, *out.changed);
+      }
+      return out;
+    }
+  }
+  return {};
+}
+
+ExportDecider::ExportDecider(const ExportPolicy& policy)
+    : policy_(policy),
+      disabled_(policy.disabled_pools),
+      own_(policy.own_blocks),
+      services_(policy.service_routes),
+      reflected_(policy.reflected_ranges),
+      pools_(policy.pools) {}
+
+std::uint32_t ExportDecider::normal_local_pref(Family f) const {
+  return kPreferenceBase -
+         (f == Family::v4 ? policy_.normal_priority_v4 : policy_.normal_priority_v6);
+}
+
+bool ExportDecider::elevated(const Prefix& prefix, const Attributes& attributes) const {
+  return attributes.local_pref && *attributes.local_pref > normal_local_pref(prefix.family());
+}
+
+bool ExportDecider::accepts(const Prefix& prefix, bool elevated) const {
+  if (disabled_.covers(prefix)) return false;
+  if (own_.has(prefix)) return true;
+  if (own_.covers(prefix)) return elevated;
+  return services_.has(prefix) || reflected_.covers(prefix) || pools_.covers(prefix);
+}
+
+bool ExportDecider::has_communities_for(const Prefix& prefix) const {
+  return std::any_of(policy_.communities.begin(), policy_.communities.end(),
+                     [&](const PrefixCommunities& c) { return c.cidr.contains(prefix); });
+}
+
+bool ExportDecider::add_communities(const Prefix& prefix, Attributes& attributes) const {
+  bool added = false;
+  for (const auto& entry : policy_.communities) {
+    if (!entry.cidr.contains(prefix)) continue;
+    for (const auto& c : entry.communities) attributes.add(c);
+    added = true;
+  }
+  return added;
+}
+
+KernelDecider::KernelDecider(const KernelPolicy& policy)
+    : services_(policy.service_ranges), pools_(policy.pools) {
+  std::stable_sort(pools_.begin(), pools_.end(),
+                   [](const auto& a, const auto& b) { return a.cidr.length() > b.cidr.length(); });
+}
+
+bool KernelDecider::programs(const Prefix& prefix) const {
+  if (services_.covers(prefix)) return false;
+  for (const auto& pool : pools_) {
+    if (pool.cidr.contains(prefix)) return pool.program;
+  }
+  return true;
+}
+
+}  // namespace margay::bgp

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// Evaluation of route policy: filters of the user, what may be advertised, what the kernel gets.
+// Built once per configuration, asked once per route. Pure.
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include "bgp/policy/policy.h"
+#include "bgp/policy/prefix_set.h"
+
+namespace margay::bgp {
+
+enum class Direction { import, export_ };
+enum class Verdict { none, accept, reject };
+
+// What a rule may look at.
+struct RouteFacts {
+  const Prefix& prefix;
+  const Attributes& attributes;
+  bool from_peer = false;           // learnt from a BGP session
+  bool session_external = false;    // the session that it comes from (import) or goes to (export)
+  std::string_view interface = {};  // through which the route leads; empty: unknown or none
+};
+
+struct FilterResult {
+  Verdict verdict = Verdict::none;
+  std::optional<Attributes> changed;  // with accept: the attributes after the operations, if any
+};
+
+// The first rule that matches decides; `none` when no rule of any filter does.
+[[nodiscard]] FilterResult run_filters(const FilterList& filters, Direction direction,
+                                       const RouteFacts& facts);
+[[nodiscard]] bool matches(const FilterRule& rule, const RouteFacts& facts);
+// "eth*" and the like; '*' stands for any run of characters.
+[[nodiscard]] bool glob_matches(std::string_view pattern, std::string_view text);
+
+// The built-in part of ExportPolicy, after the filters of the user.
+class ExportDecider {
+ public:
+  explicit ExportDecider(const ExportPolicy& policy);
+  // More preferred than a normal route: LOCAL_PREF of a workload that is just moving here.
+  [[nodiscard]] bool elevated(const Prefix& prefix, const Attributes& attributes) const;
+  [[nodiscard]] bool accepts(const Prefix& prefix, bool elevated) const;
+  [[nodiscard]] std::uint32_t normal_local_pref(Family f) const;
+  [[nodiscard]] bool has_communities() const { return !policy_.communities.empty(); }
+  // True: at least one was added.
+  bool add_communities(const Prefix& prefix, Attributes& attributes) const;
+  [[nodiscard]] bool has_communities_for(const Prefix& prefix) const;
+
+ private:
+  ExportPolicy policy_;
+  PrefixSet disabled_, own_, services_, reflected_, pools_;
+};
+
+class KernelDecider {
+ public:
+  explicit KernelDecider(const KernelPolicy& policy);
+  [[nodiscard]] bool programs(const Prefix& prefix) const;
+
+ private:
+  PrefixSet services_;
+  std::vector<KernelPolicy::Pool> pools_;  // longest first
+};
+
+}  // namespace margay::bgp

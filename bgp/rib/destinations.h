@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// The prefixes of both families that have a path or are still named by an output group, each with
+// its paths, as numbered records: compact, no allocation per prefix. Knows nothing of selection.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/ip.h"
+#include "bgp/rib/attribute_table.h"
+
+namespace margay::bgp {
+
+using DestId = std::uint32_t;
+using PathId = std::uint32_t;  // index of a record, not the identifier of RFC 7911
+using PeerId = std::uint16_t;
+inline constexpr std::uint32_t kNone = 0xffffffff;
+inline constexpr PeerId kLocalPeer = 0;  // routes of our own
+
+struct Path {
+  PathId next = kNone;
+  AttrId received = kNoAttr;    // as the peer sent it
+  AttrId attributes = kNoAttr;  // after the import filters; kNoAttr: they rejected it
+  std::uint32_t path_id = 0;    // of RFC 7911
+  PeerId peer = kLocalPeer;
+  std::uint16_t epoch = 0;  // older than its peer's: stale
+};
+
+struct Destination {
+  Prefix prefix;
+  bool dirty = false;
+  bool used = false;
+  PathId paths = kNone;
+  // The outcome of the last selection.
+  AttrId best = kNoAttr;   // counted
+  std::uint32_t hops = 0;  // set of next hops in the kernel; 0: none
+  PeerId best_peer = kLocalPeer;
+  std::uint16_t out_refs = 0;  // output groups that name it
+};
+
+class Destinations {
+ public:
+  Destinations();
+  [[nodiscard]] DestId find(const Prefix& prefix) const;  // kNone: not there
+  [[nodiscard]] DestId find_or_add(const Prefix& prefix);
+  void remove(DestId id);  // without paths, not named by a group
+  [[nodiscard]] Destination& operator[](DestId id) { return dests_[id]; }
+  [[nodiscard]] const Destination& operator[](DestId id) const { return dests_[id]; }
+  [[nodiscard]] DestId end() const { return static_cast<DestId>(dests_.size()); }
+  [[nodiscard]] std::size_t size() const { return used_; }
+
+  [[nodiscard]] Path& path(PathId id) { return paths_[id]; }
+  [[nodiscard]] const Path& path(PathId id) const { return paths_[id]; }
+  [[nodiscard]] PathId add_path(DestId dest, const Path& path);
+  void remove_path(DestId dest, PathId id);
+  [[nodiscard]] PathId find_path(DestId dest, PeerId peer, std::uint32_t path_id) const;
+  template <typename F>  // f(PathId, const Path&)
+  void for_each_path(DestId dest, F&& f) const {
+    for (PathId p = dests_[dest].paths; p != kNone; p = paths_[p].next) f(p, paths_[p]);
+  }
+
+ private:
+  void grow();
+  std::vector<Destination> dests_;
+  std::vector<DestId> free_dests_;
+  std::vector<Path> paths_;
+  std::vector<PathId> free_paths_;
+  std::vector<DestId> index_;  // open addressing, size a power of two
+  std::size_t used_ = 0;
+};
+
+}  // namespace margay::bgp

