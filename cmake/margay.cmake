@@ -21,6 +21,9 @@ if(MARGAY_SANITIZE)
   endforeach()
 endif()
 option(MARGAY_FUZZ "build the fuzz targets with libFuzzer (clang)" OFF)
+if(MARGAY_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)  # the libraries guide it too
+endif()
 
 find_program(CCACHE ccache)
 if(CCACHE)

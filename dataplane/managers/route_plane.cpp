@@ -40,6 +40,8 @@ RoutePlane::Impl::Metrics::Metrics(metrics::Registry& r)
                         "Routes, neighbours, FDB entries and settings put back after somebody "
                         "else changed them")),
       resyncs(r.counter("margay_route_resyncs_total", "Full readings after lost notifications")),
+      flows(r.counter("margay_conntrack_flows_cut_total",
+                      "Connections deleted because their address changed hands")),
       routes(r.gauge("margay_routes", "Routes wanted")),
       bgp_routes(r.gauge("margay_route_bgp", "Destinations known from BGP")),
       bgp_unresolved(r.gauge("margay_route_bgp_unresolved",

@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "dataplane/conntrack/flows.h"
 #include "dataplane/link/link_view.h"
 #include "dataplane/link/vxlan_device.h"
 #include "dataplane/managers/route_chooser.h"
@@ -43,7 +44,7 @@ class RoutePlane::Impl {
  private:
   struct Metrics {
     explicit Metrics(metrics::Registry& r);
-    metrics::Counter &written, &removed, &refused, &repairs, &resyncs;
+    metrics::Counter &written, &removed, &refused, &repairs, &resyncs, &flows;
     metrics::Gauge &routes, &bgp_routes, &bgp_unresolved, &failing;
     metrics::Histogram& step_seconds;
   };
@@ -76,6 +77,7 @@ class RoutePlane::Impl {
   void schedule();
   void step();
   void choose(std::size_t max);
+  void note_owner(const Prefix& dst, const std::optional<netlink::Route>& route);
   void refresh_interfaces();
   void refresh_interface(const std::string& name);
   void refresh_vteps(Family family);
@@ -101,11 +103,13 @@ class RoutePlane::Impl {
   neigh::NeighTable neighbours_;
   sysctl::SysctlTable sysctls_;
   RouteChooser chooser_;
+  std::optional<conntrack::Flows> flows_;  // absent: this kernel has no connection tracking
   link::VxlanDevice vxlan_[2]{link::VxlanDevice{kVxlanDevice}, link::VxlanDevice{kVxlanDeviceV6}};
 
   std::deque<BgpRoute> bgp_queue_;
   std::vector<Prefix> undecided_;                     // destinations to choose for
   std::unordered_map<Prefix, std::uint32_t> chosen_;  // and the metric they have
+  std::unordered_map<Prefix, IfIndex> local_owner_;   // the interface that last had the address
   std::set<std::string> touched_interfaces_;
   std::map<std::string, InterfaceWants> interface_wants_;
   VtepWants vtep_wants_[2];

@@ -21,6 +21,7 @@ struct Overloaded : F... {
 Result<void> RoutePlane::Impl::start() {
   ipv6_ = sysctls_.read("ipv6/conf/all/forwarding").ok();
   MARGAY_CHECK(read_all());
+  if (auto flows = conntrack::Flows::open(); flows.ok()) flows_ = std::move(*flows);
   listen();
   arm_audit();
   schedule();

@@ -13,6 +13,7 @@ namespace {
 constexpr std::size_t kBgpPerStep = 8192;
 constexpr std::size_t kChoicesPerStep = 8192;
 constexpr std::size_t kWritesPerStep = 4096;
+constexpr std::size_t kCutsPerStep = 4;
 constexpr std::chrono::milliseconds kReadRetry{500};
 
 std::size_t slot(Family f) { return f == Family::v4 ? 0 : 1; }
@@ -73,6 +74,7 @@ void RoutePlane::Impl::choose(std::size_t max) {
     undecided_.pop_back();
     const auto route = chooser_.choose(dst);
     const auto before = chosen_.find(dst);
+    note_owner(dst, route);
     if (!route) {
       if (before == chosen_.end()) continue;
       routes_.forget({dst, before->second, 0});
@@ -86,6 +88,27 @@ void RoutePlane::Impl::choose(std::size_t max) {
       routes_.forget({dst, before->second, 0});
       before->second = route->metric;
     }
+  }
+}
+
+// Connections of an address end with its owner: another interface has it now, or nobody of ours. A
+// link that flaps keeps them.
+void RoutePlane::Impl::note_owner(const Prefix& dst, const std::optional<netlink::Route>& route) {
+  if (!dst.is_host()) return;
+  const bool claimed = chooser_.workloads().claims(dst) != nullptr;
+  const bool local = claimed && route && route->hops.size() == 1 && !route->hops.front().gateway;
+  const auto owner = local_owner_.find(dst);
+  if (owner == local_owner_.end()) {
+    if (local) local_owner_.emplace(dst, route->hops.front().interface);
+    return;
+  }
+  if (local && owner->second == route->hops.front().interface) return;
+  if (!local && claimed) return;
+  if (flows_) flows_->cut(dst.addr());
+  if (local) {
+    owner->second = route->hops.front().interface;
+  } else {
+    local_owner_.erase(owner);
   }
 }
 
@@ -231,18 +254,26 @@ bool RoutePlane::Impl::write(Clock::time_point now) {
   repairs_ += settings.repaired;
   metrics_.written.add(settings.written);
   if (const auto done = neighbours_.apply(requests_, now); !done.ok()) fail(done.error());
-  if (config_.route_sync_disabled) return false;
+  bool more = false;
+  if (flows_ && flows_->pending()) {
+    // Before the route of the new owner stands.
+    const auto cut = flows_->apply(kCutsPerStep);
+    if (!cut.ok()) log::warn("flows_not_cut", kv("error", cut.error()));
+    if (cut.ok()) metrics_.flows.add(*cut);
+    more = flows_->pending();
+  }
+  if (config_.route_sync_disabled) return more;
   const auto done = routes_.apply(requests_, now, kWritesPerStep);
   if (!done.ok()) {
     fail(done.error());
-    return false;
+    return more;
   }
   metrics_.written.add(done->written);
   metrics_.removed.add(done->removed);
   metrics_.refused.add(done->refused);
   if (done->unsure) read_all_needed_ = true;
   last_apply_ = now;
-  return done->more || done->unsure;
+  return more || done->more || done->unsure;
 }
 
 // --- time ------------------------------------------------------------------------------------

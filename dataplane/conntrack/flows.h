@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// Forgets the connections of an address that has another owner now, so that nothing established
+// with the old one is let through to the new. The kernel finds them (a filter on the address of
+// either direction's tuple, Linux 5.8), each is deleted by its exact tuple. Flows of other
+// addresses are never touched. Must not know why an address changed hands.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <vector>
+
+#include "base/ip.h"
+#include "base/result.h"
+#include "dataplane/netlink/socket.h"
+
+namespace margay::conntrack {
+
+class Flows {
+ public:
+  [[nodiscard]] static Result<Flows> open();
+
+  void cut(const Ip& address) { queue_.push_back(address); }
+  // Deals with up to `max` addresses; the number of connections deleted.
+  [[nodiscard]] Result<std::size_t> apply(std::size_t max);
+  [[nodiscard]] bool pending() const { return !queue_.empty(); }
+
+ private:
+  explicit Flows(netlink::Socket socket) : socket_(std::move(socket)) {}
+  // Requests that delete every flow with the address at that end of that tuple.
+  [[nodiscard]] Result<void> find(const Ip& address, std::uint16_t tuple, bool source,
+                                  netlink::Writer& removals, std::size_t& found);
+  netlink::Socket socket_;
+  std::deque<Ip> queue_;
+};
+
+}  // namespace margay::conntrack

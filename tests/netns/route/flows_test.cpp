@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Connections end when their address changes hands, and only theirs.
+#include "tests/netns/route/plane_fixture.h"
+
+namespace margay::test {
+namespace {
+
+class RoutePlaneFlows : public PlaneTest {
+ protected:
+  static void flow(const std::string& from, const std::string& to, int port) {
+    run("conntrack -I -p tcp -s " + from + " -d " + to + " --sport " + std::to_string(port) +
+        " --dport 80 --state ESTABLISHED -t 600");
+  }
+  // The ports of the flows that there are.
+  static std::string flows() {
+    return run(
+        "exec 2>/dev/null; (conntrack -L -f ipv4; conntrack -L -f ipv6) | "
+        "grep -o 'sport=[0-9]* dport=80 ' | cut -d' ' -f1 | sort | tr '\\n' ' '");
+  }
+};
+
+TEST_F(RoutePlaneFlows, end_when_the_address_moves_or_goes_and_survive_a_flap) {
+  open();
+  add_pod("calia1");
+  apply({workload("a", "calia1", {"10.65.1.2/32", "fd65:1::2/128"})});
+  has_route("10.65.1.2", "unicast 10.65.1.2 dev calia1 proto 80 scope link metric 1024");
+  const auto all = [] {
+    flow("10.65.1.2", "172.30.0.9", 1001);
+    flow("172.30.0.9", "10.65.1.2", 1002);
+    flow("fd65:1::2", "fd30::9", 1003);
+    flow("10.65.1.3", "172.30.0.9", 1004);  // another's
+  };
+  all();
+  ASSERT_EQ(flows(), "sport=1001 sport=1002 sport=1003 sport=1004 ");
+  run("ip link set calia1 down; ip link set calia1 up");
+  has_route("10.65.1.2", "unicast 10.65.1.2 dev calia1 proto 80 scope link metric 1024");
+  EXPECT_EQ(flows(), "sport=1001 sport=1002 sport=1003 sport=1004 ");
+  add_pod("calia2");
+  apply({workload("b", "calia2", {"10.65.1.2/32"})});
+  has_route("10.65.1.2", "unicast 10.65.1.2 dev calia2 proto 80 scope link metric 1024");
+  EXPECT_EQ(flows(), "sport=1003 sport=1004 ");
+  apply({model::WorkloadRemove{{"k8s", "a", "eth0"}}});
+  has_route("fd65:1::2", "");
+  EXPECT_EQ(flows(), "sport=1004 ");
+}
+
+}  // namespace
+}  // namespace margay::test
