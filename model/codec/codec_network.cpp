@@ -10,7 +10,7 @@ constexpr auto fields(Tag<EndpointPort>) {
   using T = EndpointPort;
   return std::tuple{
       field("name", &T::name),
-      field("protocol", &T::protocol, Required{}, Always{}),
+      field("protocol", &T::protocol, Required{}),
       field("port", &T::port, Required{}, Range{1, 65535}),
       known("hostPort", JsonType::number),
       known("hostIP", JsonType::string),

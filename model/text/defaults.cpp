@@ -165,18 +165,16 @@ Result<std::string> with_defaults(const Key& key, std::string_view json, const S
   MARGAY_TRY(Dom dom, parse_object(json, "the document"));
   if (info(key.kind).api_version.empty()) return text::compact(dom);  // IPAM data has no metadata
   drop_nulls(dom);
-  Dom& metadata = child(dom, "metadata");
+  const bool calico = info(key.kind).api_version == "projectcalico.org/v3";
+  // Both before a reference to either: an object's members move when it grows.
+  child(dom, "metadata");
+  if (calico && !child(dom, "spec").is_object()) {
+    return make_error(Code::invalid, describe(key) + ": error with field spec (must be an object)");
+  }
+  Dom& metadata = dom["metadata"];
   fill_text(metadata, "uid", stamp.uid);
   fill_text(metadata, "creationTimestamp", stamp.now);
-  const bool calico = info(key.kind).api_version == "projectcalico.org/v3";
-  if (calico) {
-    Dom& spec = child(dom, "spec");
-    if (!spec.is_object()) {
-      return make_error(Code::invalid,
-                        describe(key) + ": error with field spec (must be an object)");
-    }
-    fill_spec(key, metadata, spec);
-  }
+  if (calico) fill_spec(key, metadata, dom["spec"]);
   return text::compact(dom);
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/document.h"
 
+#include <simdjson.h>
+
 #include "model/text/dom.h"
 
 namespace margay::model {
@@ -111,6 +113,9 @@ class Collector {
 Result<std::vector<Tree>> read_any(std::string_view text, const std::string& source) {
   if (text.size() > text::kMaxText) {
     return make_error(Code::invalid, source + ": larger than 64 MiB");
+  }
+  if (!simdjson::validate_utf8(text.data(), text.size())) {
+    return make_error(Code::invalid, source + ": not UTF-8 text");
   }
   if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);  // byte order mark
   const auto start = text.find_first_not_of(" \t\r\n");

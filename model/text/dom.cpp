@@ -28,7 +28,8 @@ bool TreeBuilder::fail(std::size_t line, std::string message) {
 
 bool TreeBuilder::charge(std::size_t weight, std::size_t line) {
   weight_ += weight;
-  return weight_ <= kMaxWeight || fail(line, "the document is too large: over 4 million values, or too many aliases");
+  return weight_ <= kMaxWeight ||
+         fail(line, "the document is too large: over 4 million values, or too many aliases");
 }
 
 bool TreeBuilder::wants_key() const {

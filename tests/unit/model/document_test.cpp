@@ -168,6 +168,7 @@ TEST(Documents, errors_name_file_and_line) {
       {"? [a]\n: 1\n", "a key must be a text"},
       {"a: .inf\n", "'.inf' is not a value that JSON has"},
       {"a: !!binary aGk=\n", "unknown tag 'binary'"},
+      {"kind: T\xff", "f.yaml: not UTF-8 text"},
       {"just text", "f.yaml:1: a resource must be a map"},
       {"- 1\n- 2", "a resource must be a map"},
       {"{\"kind\": \"Tier\",\n \"apiVersion\": }", "f.yaml:2: malformed JSON"},
@@ -380,6 +381,10 @@ TEST(Defaults, are_those_that_calico_writes) {
     // Filling in twice changes nothing.
     EXPECT_EQ(*with_defaults(row.key, *out, {"u-2", "later"}), *out);
   }
+  EXPECT_EQ(*with_defaults({Kind::staged_kubernetes_network_policy, "n", "a"},
+                           R"({"metadata":{"name":"a"}})", {"u", "t"}),
+            R"({"metadata":{"name":"a","uid":"u","creationTimestamp":"t"},)"
+            R"("spec":{"stagedAction":"Set"}})");
   EXPECT_FALSE(with_defaults({Kind::tier, "", "a"}, R"({"spec":3})", {}).ok());
   EXPECT_FALSE(with_defaults({Kind::tier, "", "a"}, "[]", {}).ok());
   // Blocks are data: a null in their lists says "free".
