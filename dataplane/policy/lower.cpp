@@ -20,9 +20,9 @@ using nft::Direction;
 using nft::Exprs;
 using nft::KeyField;
 
-constexpr std::uint8_t kIcmp = 1, kTcp = 6, kUdp = 17, kDccp = 33, kIcmpv6 = 58, kSctp = 132,
+constexpr std::uint8_t kIcmp = 1, kTcp = 6, kUdp = 17, kIcmpv6 = 58, kSctp = 132,
                        kUdplite = 136;
-constexpr std::array kPortProtocols{kTcp, kUdp, kDccp, kSctp, kUdplite};
+constexpr std::array kPortProtocols{kTcp, kUdp, kSctp, kUdplite};
 
 bool has_ports(std::uint8_t protocol) {
   return std::ranges::find(kPortProtocols, protocol) != kPortProtocols.end();

@@ -226,6 +226,34 @@ Fate Lab::send_to(const std::string& from, const std::string& to, const Packet& 
   return refused_ ? Fate::refuse : Fate::drop;
 }
 
+std::vector<bool> Lab::send_all(const std::string& from, const std::string& to,
+                                const std::vector<Shot>& shots) {
+  Station& sender = station(from);
+  Station& receiver = station(to);
+  drain(receiver);
+  const std::uint64_t first = next_tag_;
+  for (const Shot& s : shots) {
+    const auto bytes =
+        frame(s.packet, s.source, s.destination, sender.mac, sender.node_mac, next_tag_++);
+    EXPECT_EQ(::send(sender.socket, bytes.data(), bytes.size(), 0),
+              static_cast<ssize_t>(bytes.size()));
+  }
+  std::vector<bool> out(shots.size(), false);
+  std::vector<std::uint8_t> buffer;
+  while (readable(receiver.socket, kDropMs)) {
+    buffer.resize(2048);
+    const ssize_t n = ::recv(receiver.socket, buffer.data(), buffer.size(), 0);
+    if (n <= 0) break;
+    buffer.resize(static_cast<std::size_t>(n));
+    const auto tag = tag_of(buffer);
+    if (tag && *tag >= first && *tag < next_tag_) out[*tag - first] = true;
+  }
+  drain(sender);
+  return out;
+}
+
+void Lab::forget_flows() { run("conntrack -F"); }
+
 Fate Lab::send_from_node(const std::string& to, const Packet& given, const Ip& destination) {
   Packet p = given;
   if (p.sport == 0) p.sport = next_port_++;

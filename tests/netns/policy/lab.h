@@ -50,6 +50,15 @@ class Lab : public ::testing::Test {
   // The same with the destination's address given and the place where it should come out.
   Fate send_to(const std::string& from, const std::string& to, const Packet& p, const Ip& source,
                const Ip& destination);
+  // Many at once: which of them came out at the other end.
+  struct Shot {
+    Packet packet;
+    Ip source, destination;
+  };
+  std::vector<bool> send_all(const std::string& from, const std::string& to,
+                             const std::vector<Shot>& shots);
+  // Connection tracking begins anew.
+  void forget_flows();
   // From a process of the node.
   Fate send_from_node(const std::string& to, const Packet& p, const Ip& destination);
   // Where the last packet that passed came from, as its receiver saw it.

@@ -226,7 +226,10 @@ TEST(Rules, nested_nets_of_several_lengths_become_disjoint_ranges) {
           })},
           &out);
   ASSERT_EQ(out.sets.all().size(), 1U);
-  EXPECT_THAT(out.sets.all().begin()->second.elements, SizeIs(2)) << "10/7 and 192.168/16";
+  const auto& elements = out.sets.all().begin()->second.elements;
+  ASSERT_THAT(elements, SizeIs(2)) << "10/7 and 192.168/16";
+  EXPECT_EQ(elements[0].key, nft::Packed::ip(Ip::parse("10.0.0.0").value()));
+  EXPECT_EQ(elements[0].key_end, nft::Packed::ip(Ip::parse("11.255.255.255").value()));
 }
 
 TEST(Rules, nets_of_one_length_are_looked_up_masked) {
