@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Forgets the connections of an address that has another owner now, so that nothing established
-// with the old one is let through to the new. The kernel finds them (a filter on the address of
-// either direction's tuple, Linux 5.8), each is deleted by its exact tuple. Flows of other
-// addresses are never touched. Must not know why an address changed hands.
+// with the old one is let through to the new. The kernel finds the IPv4 ones (a filter on the
+// address of either direction's tuple, Linux 5.8), IPv6 flows are looked through; each is deleted
+// by its exact tuple. Flows of other addresses are never touched. Must not know why an address
+// changed hands.
 #pragma once
 
 #include <cstdint>
