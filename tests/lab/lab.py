@@ -17,7 +17,7 @@ from .process import Process
 from .programs import Agent
 from .registry import Registration
 from .resources import Resource
-from .topology import HOST_MAC, NODE_ASN, OUTSIDE_HOST, TOR_ASN, TYPHA, Fabric, Node, Pod, subnet
+from .topology import NODE_ASN, OUTSIDE_HOST, TOR_ASN, TYPHA, Fabric, Node, Pod, subnet
 
 FAMILIES = (4, 6)
 _TUNNEL, _FIRST_POD = 1, 2  # offsets into a node's block
@@ -210,7 +210,7 @@ class Lab:
     def endpoint(self, pod: Pod, **changed) -> Resource:
         facts = {"labels": pod.labels, "ports": pod.ports, "namespace": pod.namespace} | changed
         return resources.workload_endpoint(pod.node.name, pod.name, pod.interface, pod.addresses,
-                                           HOST_MAC, **facts)
+                                           pod.mac, **facts)
 
     def delete_pod(self, pod: Pod) -> None:
         self.ctl("delete", "-f", "-", stdin=json.dumps(self.endpoint(pod)))
