@@ -45,6 +45,7 @@ struct Problem {
 struct Counts {
   std::size_t policies = 0, active_policies = 0, active_profiles = 0, tiers = 0;
   std::size_t endpoints = 0, local_endpoints = 0, active_sets = 0, set_members = 0;
+  std::size_t labels = 0;  // distinct keys and (key, value) pairs held
 };
 
 class Graph {

@@ -494,6 +494,7 @@ Counts Graph::Impl::counts() const {
   out.local_endpoints = locals_.size();
   out.active_sets = sets_.size();
   out.set_members = sets_.member_count();
+  out.labels = classes_.labels().size() + classes_.labels().keys().size();
   return out;
 }
 

@@ -28,7 +28,7 @@ class FamilyLimit {
                                    [first](const Prefix& p) { return p.family() != first; });
     if (!mixed) require(first);
   }
-  [[nodiscard]] std::optional<Family> family() const { return family_; }
+  [[nodiscard]] std::optional<Family> family() const { return never_ ? std::nullopt : family_; }
   [[nodiscard]] bool never() const { return never_; }
 
  private:

@@ -68,9 +68,31 @@ std::string detail(const model::LocalHostEndpoint& w) {
   return w.interface_name + tier_text(w.tiers) + " | " + tier_text(w.untracked_tiers) + " | " +
          tier_text(w.pre_dnat_tiers) + " | " + tier_text(w.forward_tiers);
 }
-template <typename T>
-std::string detail(const T&) {
-  return "differs";
+std::string detail(const std::vector<model::ActiveRule>& rules) {
+  std::string out;
+  for (model::ActiveRule rule : rules) {
+    out += " [action " + std::to_string(static_cast<int>(rule.action)) + " never " +
+           std::to_string(rule.never) + " family " +
+           std::to_string(rule.family ? static_cast<int>(*rule.family) : 0) + " sets";
+    for_each_set(rule, [&](const std::string& set) { out += " " + set; });
+    out += "]";
+  }
+  return out;
+}
+std::string detail(const model::ActivePolicy& p) {
+  return p.tier + " in" + detail(p.inbound) + " out" + detail(p.outbound);
+}
+std::string detail(const model::ActiveProfile& p) {
+  return "in" + detail(p.inbound) + " out" + detail(p.outbound);
+}
+std::string detail(const model::DesiredPool& p) {
+  return p.cidr.to_string() + " encap " + std::to_string(static_cast<int>(p.encap));
+}
+std::string detail(const model::Vtep& v) { return v.tunnel_ip.to_string() + v.mac.to_string(); }
+std::string detail(const model::HostAddresses& h) {
+  std::string out;
+  for (const Ip& ip : h.addresses) out += ip.to_string() + " ";
+  return out;
 }
 
 template <typename Map>
