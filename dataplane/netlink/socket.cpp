@@ -117,6 +117,15 @@ Result<void> Socket::send(ByteView bytes) {
   }
 }
 
+// While old data fills the queue the kernel drops the answers to new requests, without a word:
+// whoever is told of an overrun starts with an empty queue.
+Error Socket::overrun() {
+  while (::recv(fd_, buffer_.data(), buffer_.size(), MSG_DONTWAIT) >= 0 || errno == EINTR ||
+         errno == ENOBUFS) {
+  }
+  return Error{Code::overrun, ENOBUFS, "netlink receive"};
+}
+
 Result<ByteView> Socket::receive(Wait wait) {
   for (;;) {
     const auto n = ::recv(fd_, buffer_.data(), buffer_.size(), MSG_DONTWAIT | MSG_TRUNC);
@@ -125,7 +134,7 @@ Result<ByteView> Socket::receive(Wait wait) {
     }
     if (n >= 0) return ByteView(buffer_.data(), static_cast<std::size_t>(n));
     if (errno == EINTR) continue;
-    if (errno == ENOBUFS) return Error{Code::overrun, ENOBUFS, "netlink receive"};
+    if (errno == ENOBUFS) return overrun();
     if (errno != EAGAIN) return sys_error(errno, "netlink receive");
     if (wait == Wait::no) return ByteView{};
     pollfd p{fd_, POLLIN, 0};

@@ -80,6 +80,7 @@ class Socket {
   // A datagram; empty: nothing there (within the wait).
   enum class Wait { no, yes };
   [[nodiscard]] Result<ByteView> receive(Wait wait);
+  Error overrun();
 
   int fd_ = -1;
   std::uint32_t port_ = 0;

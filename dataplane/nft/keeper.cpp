@@ -49,7 +49,8 @@ class Keeper::Impl {
   struct Entry {
     std::unique_ptr<Table> table;
     std::optional<Scope> requested;
-    bool active = false;  // was requested once
+    std::optional<Scope> failed;  // what the retry has to do
+    bool active = false;          // was requested once
     EventLoop::Timer retry;
     Clock::duration pause{};
   };
@@ -86,9 +87,13 @@ class Keeper::Impl {
   }
 
   void run(Entry& e, bool asked) {
-    const Scope scope = std::exchange(e.requested, std::nullopt).value_or(Scope::members_first);
+    const auto wanted = std::exchange(e.requested, std::nullopt);
+    const auto left = std::exchange(e.failed, std::nullopt);
+    const bool atomic = wanted == Scope::atomic || left == Scope::atomic;
+    const Scope scope = atomic ? Scope::atomic : Scope::members_first;
     const auto result = e.table->apply(scope);
     if (!result.ok()) {
+      e.failed = scope;
       e.pause = std::clamp(e.pause * 2, options_.first_retry, options_.last_retry);
       e.retry = loop_.after(e.pause, [this, &e] { run(e, true); });
       log::warn("nft_apply_failed", kv("table", e.table->name()), kv("error", result.error()));

@@ -18,8 +18,6 @@ namespace margay::nft {
 
 namespace {
 
-// Some 30,000 notifications: kube-proxy rewrites thousands of elements at once.
-constexpr int kReceiveBuffer = 16 << 20;
 constexpr int kDatagramsPerRead = 256;
 
 // All messages of a datagram are of one transaction, so the first one's sender tells whose it is.
@@ -71,9 +69,10 @@ class Monitor::Impl {
 Monitor::Monitor(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Monitor::~Monitor() = default;
 
-Result<std::unique_ptr<Monitor>> Monitor::open(std::span<const std::uint32_t> own_ports) {
+Result<std::unique_ptr<Monitor>> Monitor::open(std::span<const std::uint32_t> own_ports,
+                                               int receive_buffer) {
   MARGAY_TRY(auto socket,
-             netlink::Socket::open(NETLINK_NETFILTER, {.receive_buffer = kReceiveBuffer}));
+             netlink::Socket::open(NETLINK_NETFILTER, {.receive_buffer = receive_buffer}));
   MARGAY_CHECK(ignore_own(socket, own_ports));
   MARGAY_CHECK(socket.join(NFNLGRP_NFTABLES));
   return std::unique_ptr<Monitor>(new Monitor(std::make_unique<Impl>(std::move(socket))));

@@ -17,9 +17,11 @@ namespace margay::nft {
 
 class Monitor {
  public:
+  // Some 30,000 notifications: kube-proxy rewrites thousands of elements at once.
+  static constexpr int kReceiveBuffer = 16 << 20;
   // Changes made by the sockets of `own_ports` are ours.
   [[nodiscard]] static Result<std::unique_ptr<Monitor>> open(
-      std::span<const std::uint32_t> own_ports);
+      std::span<const std::uint32_t> own_ports, int receive_buffer = kReceiveBuffer);
   ~Monitor();
 
   [[nodiscard]] int fd() const;  // readable: call read()

@@ -188,32 +188,47 @@ void Table::Impl::plan_rebuilds(Plan& plan) {
 }
 
 void Table::Impl::spare_what_is_used(Plan& plan) {
-  const auto removes = [](const auto& x) { return x.remove && !x.create; };
-  if (std::ranges::none_of(plan.chains, removes) && std::ranges::none_of(plan.sets, removes))
-    return;
   for (bool changed = true; changed;) {
-    std::set<std::string_view> chains, sets;  // named by what will be there afterwards
-    const auto use = [&](const References& r) {
-      chains.insert(r.chains.begin(), r.chains.end());
-      sets.insert(r.sets.begin(), r.sets.end());
-    };
+    // What is to go, and of that, what something will still name that stays.
+    std::set<std::string_view> chains, sets, used_chains, used_sets;
     std::set<const std::string*> planned;
     for (const ChainPlan& c : plan.chains) {
       planned.insert(c.name);
-      if (c.state->want) use(c.state->want->refs);
+      if (c.remove && !c.create) chains.insert(*c.name);
     }
+    for (const SetPlan& s : plan.sets) {
+      if (s.remove && !s.create) sets.insert(*s.name);
+    }
+    if (chains.empty() && sets.empty()) return;
+    const auto use = [&](const References& r) {
+      for (const std::string& n : r.chains) {
+        if (chains.contains(n)) used_chains.insert(n);
+      }
+      for (const std::string& n : r.sets) {
+        if (sets.contains(n)) used_sets.insert(n);
+      }
+    };
     for (const auto& [name, c] : chains_) {
-      if (!planned.contains(&name) && c.have) use(c.have->refs);
+      if (planned.contains(&name)) {
+        if (c.want) use(c.want->refs);
+      } else if (c.have) {
+        use(c.have->refs);
+      }
     }
     for (const auto& [name, s] : sets_) {
       if (!s.wanted || !s.type.is_verdict_map()) continue;
-      for (std::size_t i = 0; i < s.elements.size(); ++i)
-        chains.insert(s.elements.verdict(i).chain);
+      for (std::size_t i = 0; i < s.elements.size(); ++i) {
+        if (chains.contains(s.elements.verdict(i).chain)) {
+          used_chains.insert(s.elements.verdict(i).chain);
+        }
+      }
     }
-    const auto spare = [&](const auto& named) {
-      return [&](const auto& x) { return x.remove && !x.create && named.contains(*x.name); };
+    const auto spare = [](const auto& used) {
+      return [&](const auto& x) { return x.remove && !x.create && used.contains(*x.name); };
     };
-    changed = std::erase_if(plan.chains, spare(chains)) + std::erase_if(plan.sets, spare(sets)) > 0;
+    changed = std::erase_if(plan.chains, spare(used_chains)) +
+                  std::erase_if(plan.sets, spare(used_sets)) >
+              0;
   }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Somebody else changes our table: exactly that is put right, and nothing else is sent.
 #include <gmock/gmock.h>
+#include <linux/netlink.h>
 
 #include "dataplane/nft/monitor.h"
 #include "fixture.h"
@@ -169,6 +170,44 @@ TEST_F(NftRepair, a_change_that_was_not_noticed_is_found_out_by_the_refusal) {
   EXPECT_TRUE(apply().refused.empty());
   EXPECT_THAT(listing(), HasSubstr("chain web {\n\t\taccept\n"));
   EXPECT_THAT(listing(), HasSubstr("goto endpoint"));
+}
+
+TEST_F(NftRepair, lost_notifications_put_everything_in_doubt) {
+  const std::uint32_t ports[] = {socket_->port()};
+  auto small = Monitor::open(ports, 1);
+  ASSERT_TRUE(small.ok());
+  nft("flush chain inet t web");
+  for (int i = 0; i < 30; ++i) nft("add chain inet t odd" + std::to_string(i));
+  Table* tables[] = {table_.get()};
+  const auto f = small.value()->read(tables);
+  EXPECT_TRUE(f.overrun);
+  apply();
+  EXPECT_EQ(listing(), before_);
+  (void)small.value()->read(tables);  // and it goes on
+  nft("flush chain inet t web");
+  EXPECT_TRUE(small.value()->read(tables).touched);
+  apply();
+  EXPECT_EQ(listing(), before_);
+}
+
+TEST_F(NftRepair, lost_answers_are_made_up_for_by_reading) {
+  auto s = netlink::Socket::open(NETLINK_NETFILTER, {.receive_buffer = 1});
+  ASSERT_TRUE(s.ok());
+  Table table(s.value(), "v");
+  Chain c{"c", std::nullopt, {}};
+  for (std::uint16_t i = 0; i < 500; ++i) {
+    c.rules.push_back(rule({l4proto(6), port(Direction::source, i), drop()}));
+  }
+  table.want_chain(c);
+  const auto p = table.apply();
+  ASSERT_TRUE(p.ok()) << p.error().message();
+  EXPECT_FALSE(table.pending());
+  c.rules.erase(c.rules.begin() + 250);  // by its handle
+  table.want_chain(c);
+  const auto less = table.apply();
+  ASSERT_TRUE(less.ok());
+  EXPECT_EQ(less.value().rules_removed, 1U);
+  EXPECT_EQ(less.value().rules_added, 0U);
 }
 
 }  // namespace
