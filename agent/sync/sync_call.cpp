@@ -11,6 +11,7 @@ std::shared_ptr<SyncCall> SyncCall::start(EventLoop& loop,
                                           Events events) {
   std::shared_ptr<SyncCall> call(new SyncCall(loop, std::move(events)));
   call->self_ = call;
+  call->pending_->add();
   call->stub_ = v1::Sync::NewStub(channel);
   call->request_ = request;
   call->context_.set_wait_for_ready(wait_for_ready);
@@ -33,7 +34,7 @@ void SyncCall::abandon() {
   abandoned_ = true;
   context_.TryCancel();
   end(false);
-  finished_.get_future().wait();
+  pending_->wait();
 }
 
 // From here on no read is started; when none is under way either, gRPC may end the call. The hold
@@ -65,12 +66,13 @@ void SyncCall::OnReadDone(bool ok) {
   });
 }
 
+// The reference moves to the loop, where this object ends.
 void SyncCall::OnDone(const grpc::Status& status) {
-  const auto self = std::move(self_);
-  loop_.post([self, status] {
+  const auto pending = pending_;
+  loop_.post([self = std::move(self_), status] {
     if (!self->abandoned_) self->events_.done(status);
   });
-  finished_.set_value();
+  pending->done();
 }
 
 }  // namespace margay::sync

@@ -9,12 +9,12 @@
 #include <grpcpp/support/client_callback.h>
 
 #include <functional>
-#include <future>
 #include <memory>
 #include <mutex>
 
 #include "base/loop/event_loop.h"
 #include "margay/sync.grpc.pb.h"
+#include "proto/pending_calls.h"
 
 namespace margay::sync {
 
@@ -31,7 +31,7 @@ class SyncCall : public grpc::ClientReadReactor<v1::SyncMessage> {
                                          Events events);
   // Asks for one more message, unless one is asked for already.
   void read();
-  // No event after this; waits until gRPC's threads have let go.
+  // No event after this; waits until gRPC's threads have let go. On the loop's thread.
   void abandon();
 
   void OnReadDone(bool ok) override;
@@ -49,7 +49,7 @@ class SyncCall : public grpc::ClientReadReactor<v1::SyncMessage> {
   v1::SubscribeRequest request_;
   v1::SyncMessage message_;
   std::shared_ptr<SyncCall> self_;  // until OnDone
-  std::promise<void> finished_;
+  const transport::PendingCallsPtr pending_ = std::make_shared<transport::PendingCalls>();
   std::mutex mu_;
   bool reading_ = false;
   bool ending_ = false;    // no read may be started any more

@@ -4,13 +4,13 @@
 #include <grpcpp/client_context.h>
 #include <grpcpp/support/client_callback.h>
 
-#include <condition_variable>
 #include <mutex>
 #include <optional>
 #include <set>
 #include <utility>
 
 #include "margay/store.grpc.pb.h"
+#include "proto/pending_calls.h"
 #include "proto/transport.h"
 
 namespace margay::datastore {
@@ -18,6 +18,7 @@ namespace {
 
 namespace pb = store::v1;
 using transport::from_proto;
+using transport::PendingCallsPtr;
 
 constexpr std::size_t kRequestBytes = 1U << 20;  // of writes in one request
 constexpr std::size_t kRequestOps = 1000;
@@ -47,42 +48,19 @@ void to_op(Write& w, pb::WriteOp* op) {
   op->set_expected(w.expected.value());
 }
 
-// gRPC's threads let go of everything that counts here before wait() returns, so that the loop to
-// which they post may then be destroyed.
-class Pending {
- public:
-  void add() {
-    const std::lock_guard lock(mu_);
-    ++count_;
-  }
-  void done() {
-    const std::lock_guard lock(mu_);
-    if (--count_ == 0) idle_.notify_all();
-  }
-  void wait() {
-    std::unique_lock lock(mu_);
-    idle_.wait(lock, [this] { return count_ == 0; });
-  }
-
- private:
-  std::mutex mu_;
-  std::condition_variable idle_;
-  std::size_t count_ = 0;
-};
-
 // One watch. Reads one message at a time, when the one before has been taken by the loop. `live_`
 // is touched on the loop only; the lock orders a read that the loop starts against the end.
 class WatchCall : public grpc::ClientReadReactor<pb::WatchMessage> {
  public:
-  WatchCall(EventLoop& loop, Pending& pending, WatchCallbacks callbacks, std::string address)
+  WatchCall(EventLoop& loop, PendingCallsPtr pending, WatchCallbacks callbacks, std::string address)
       : loop_(loop),
-        pending_(pending),
+        pending_(std::move(pending)),
         callbacks_(std::move(callbacks)),
         address_(std::move(address)) {}
 
   static void start(const std::shared_ptr<WatchCall>& call, pb::Store::Stub& stub) {
     call->self_ = call;
-    call->pending_.add();
+    call->pending_->add();
     stub.async()->Watch(&call->context_, &call->request_, call.get());
     call->AddHold();
     call->StartCall();
@@ -109,12 +87,12 @@ class WatchCall : public grpc::ClientReadReactor<pb::WatchMessage> {
     loop_.post([self = self_, m] { self->taken(*m); });
   }
   void OnDone(const grpc::Status& status) override {
-    const auto self = std::move(self_);
-    loop_.post([self, status] {
+    const auto pending = pending_;
+    loop_.post([self = std::move(self_), status] {  // where this object ends
       self->end(status.ok() ? make_error(Code::unavailable, self->address_ + ": watch ended")
                             : transport::error_from(status, self->address_));
     });
-    pending_.done();
+    pending->done();
   }
 
  private:
@@ -153,7 +131,7 @@ class WatchCall : public grpc::ClientReadReactor<pb::WatchMessage> {
   }
 
   EventLoop& loop_;
-  Pending& pending_;
+  const PendingCallsPtr pending_;
   const WatchCallbacks callbacks_;
   const std::string address_;
   grpc::ClientContext context_;
@@ -188,7 +166,7 @@ class RemoteStore : public Store {
       const std::lock_guard lock(mu_);
       for (auto* c : calls_) c->TryCancel();
     }
-    pending_.wait();
+    pending_->wait();
   }
 
   Result<Listing> list(std::string_view prefix) override {
@@ -295,7 +273,7 @@ class RemoteStore : public Store {
   RemoteOptions options_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<pb::Store::Stub> stub_;
-  Pending pending_;
+  const PendingCallsPtr pending_ = std::make_shared<transport::PendingCalls>();
   std::mutex mu_;
   std::set<grpc::ClientContext*> calls_;  // under way, to be cancelled at the end
   std::shared_ptr<char> alive_ = std::make_shared<char>();
@@ -307,7 +285,7 @@ struct RemoteStore::Submission {
   std::size_t next = 0;  // not sent yet
   std::function<void(WriteResults)> done;
   WriteResults results;
-  std::unique_ptr<grpc::ClientContext> context;
+  std::shared_ptr<grpc::ClientContext> context;
   pb::WriteRequest request;
   pb::WriteResponse response;
 };
@@ -333,25 +311,29 @@ void RemoteStore::send_next(const std::shared_ptr<Submission>& s) {
     bytes += w.key.size() + w.value.size();
     to_op(w, s->request.add_ops());
   }
-  s->context = std::make_unique<grpc::ClientContext>();
+  s->context = std::make_shared<grpc::ClientContext>();
   s->context->set_wait_for_ready(true);
   s->context->set_deadline(std::chrono::system_clock::now() + options_.timeout);
-  pending_.add();
+  pending_->add();
   {
     const std::lock_guard lock(mu_);
     calls_.insert(s->context.get());
   }
-  stub_->async()->Write(s->context.get(), &s->request, &s->response,
-                        [this, s](const grpc::Status& status) {
-                          {
-                            const std::lock_guard lock(mu_);
-                            calls_.erase(s->context.get());
-                          }
-                          loop_.post([this, s, status, alive = std::weak_ptr<char>(alive_)] {
-                            if (!alive.expired()) answered(s, status);
-                          });
-                          pending_.done();
-                        });
+  const auto finished = [this, s](const grpc::Status& status) {
+    const auto pending = pending_;
+    {
+      const std::lock_guard lock(mu_);
+      calls_.erase(s->context.get());
+    }
+    // gRPC drops its copy of `s` at some time later; the context must end on the loop.
+    loop_.post([this, s, status, context = std::move(s->context),
+                alive = std::weak_ptr<char>(alive_)]() mutable {
+      context.reset();
+      if (!alive.expired()) answered(s, status);
+    });
+    pending->done();
+  };
+  stub_->async()->Write(s->context.get(), &s->request, &s->response, finished);
 }
 
 void RemoteStore::answered(const std::shared_ptr<Submission>& s, const grpc::Status& status) {
