@@ -170,11 +170,18 @@ class Lab:
                                   labels={"rack": node.rack, "kubernetes.io/hostname": node.name})
 
     def peer_resources(self) -> list[Resource]:
-        """One eBGP session per node, rack and family to the ToR's leg in that rack."""
+        """One eBGP session per node, rack and family to the ToR's leg in that rack.
+
+        Each node tells the ToR of its own blocks only: what it learnt from the mesh, it would announce
+        with itself as the way there.
+        """
         racks = sorted({node.rack for node in self.nodes.values()})
-        return [resources.resource("BGPPeer", f"tor-{rack}-v{f}", {
+        learnt = [{"source": "RemotePeers", "action": "Reject"}]
+        own = resources.resource("BGPFilter", "own-blocks", {"exportV4": learnt,
+                                                             "exportV6": learnt})
+        return [own] + [resources.resource("BGPPeer", f"tor-{rack}-v{f}", {
             "nodeSelector": f"rack == '{rack}'", "peerIP": subnet(rack)[f == 6] + "254",
-            "asNumber": TOR_ASN}) for rack in racks for f in FAMILIES]
+            "asNumber": TOR_ASN, "filters": ["own-blocks"]}) for rack in racks for f in FAMILIES]
 
     def base_resources(self) -> list[Resource]:
         found = [resources.tier(), resources.profile("default"),

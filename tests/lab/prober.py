@@ -6,7 +6,9 @@ alone (`python3 -I -S prober.py FD PORT...`): nothing but the standard library, 
 A probe's outcome is allowed, dropped (no answer in time), refused, or unreachable (an ICMP error or
 no route).
 """
+import collections
 import errno
+import itertools
 import json
 import os
 import select
@@ -19,6 +21,7 @@ import time
 UNREACHABLE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES, errno.EPERM, errno.EINVAL,
                errno.EADDRNOTAVAIL}
 BLOCK = threading.Lock()
+PORTS = itertools.cycle(range(10000, 60000))
 
 
 def family_of(address):
@@ -99,34 +102,41 @@ def probe_icmp(request):
 
 
 def stream_udp(request):
-    """Sends every millisecond; when the path opens or closes: `until` is allowed or dropped.
+    """A new flow every millisecond; when the path opens or closes: `until` is allowed or dropped.
 
-    Reports the monotonic time of the first answer, or of the last one before `quiet` seconds without.
+    Flows are new, each from a port not used before, because established ones outlive a policy. Reports
+    the monotonic time of the first answer, or when the last flow that was answered was sent, before
+    `quiet` seconds without an answer.
     """
     deadline = time.monotonic() + request["timeout"]
-    first = last = None
-    with socket.socket(family_of(request["dst"]), socket.SOCK_DGRAM) as sock:
-        sock.connect((request["dst"], request["port"]))
+    flows = collections.OrderedDict()  # socket -> when it sent
+    last_sent = streaming = None
+    while time.monotonic() < deadline:
+        sock = socket.socket(family_of(request["dst"]), socket.SOCK_DGRAM)
         sock.setblocking(False)
-        while time.monotonic() < deadline:
+        try:
+            sock.bind(("", next(PORTS)))
+            sock.connect((request["dst"], request["port"]))
+            sock.send(b"?")
+        except OSError:
+            pass
+        flows[sock] = time.monotonic()
+        if len(flows) > 200:
+            flows.popitem(last=False)[0].close()
+        for answered in select.select(list(flows), [], [], 0.001)[0]:
             try:
-                sock.send(b"?")
+                answered.recv(64)
             except OSError:
-                pass
-            if select.select([sock], [], [], 0.001)[0]:
-                try:
-                    while sock.recv(64):
-                        last = time.monotonic()
-                        first = first or last
-                except OSError:
-                    pass
-            if request["until"] == "allowed" and first:
-                return {"at": first}
-            if request["until"] == "dropped" and last and time.monotonic() - last > request["quiet"]:
-                return {"at": last}
-            if request.get("started") is None and last:
-                request["started"] = True
+                continue
+            last_sent = max(last_sent or 0, flows.pop(answered))
+            answered.close()
+            if request["until"] == "allowed":
+                return {"at": time.monotonic()}
+            if not streaming:
+                streaming = True
                 answer({"id": request["id"], "streaming": True})
+        if last_sent and time.monotonic() - last_sent > request["quiet"]:
+            return {"at": last_sent}
     return {"at": None}
 
 
