@@ -168,7 +168,7 @@ class StaticChains {
          config_.nat_excludes_hosts ? not_member_of(model::SetId(kAllHosts), shape(kAllHosts, f),
                                                     Direction::destination, f)
                                     : Exprs{},
-         config_.nat_interface.empty() ? Exprs{} : nft::oifname(config_.nat_interface)});
+         nat_interface()});
     for (const Exprs& from :
          member_of(model::SetId(kNatPools), shape(kNatPools, f), Direction::source, f)) {
       const Exprs match = join({nft::family(f), from, leaves});
@@ -179,6 +179,14 @@ class StaticChains {
       }
       add(c, {match, translate(f, false)}, "outgoing NAT");
     }
+  }
+
+  // The parameter's wildcard is that of iptables: "eth+".
+  Exprs nat_interface() const {
+    std::string name = config_.nat_interface;
+    if (name.empty()) return {};
+    if (name.back() == '+') name.back() = '*';
+    return nft::oifname(name);
   }
 
   Exprs translate(Family f, bool ports) const {

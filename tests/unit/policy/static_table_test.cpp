@@ -62,6 +62,12 @@ TEST_F(Static, outgoing_nat_with_every_option) {
                   match + " proto 17 snat 192.0.2.1 . 1000 . 2000", match + " snat 192.0.2.1"));
 }
 
+TEST_F(Static, the_interface_of_outgoing_nat_may_be_a_pattern) {
+  config_.nat_interface = "eth+";
+  build();
+  EXPECT_THAT(lines("nat-postrouting"), ElementsAre(std::string(kLeaves) + " oif eth* masquerade"));
+}
+
 TEST_F(Static, without_a_nat_pool_there_is_no_nat) {
   shape(kNatPools).v4.lengths = {};
   build();
