@@ -69,6 +69,16 @@ inline model::RouteTarget local_block(const std::string& dst) {
   return t;
 }
 
+// A change that a program asked for; the kernel's own doings (duplicate detection ends, carriers
+// come) have no port. FDB notifications never have one, and no FDB entry makes itself here.
+inline bool by_a_program(const netlink::Message& m) {
+  constexpr std::uint16_t kNewNeigh = 28, kDelNeigh = 29;
+  constexpr std::uint8_t kBridgeFamily = 7;
+  const bool fdb = (m.type == kNewNeigh || m.type == kDelNeigh) && !m.payload.empty() &&
+                   m.payload[0] == kBridgeFamily;
+  return m.port != 0 || fdb;
+}
+
 class PlaneTest : public NetnsTest {
  protected:
   void SetUp() override {
