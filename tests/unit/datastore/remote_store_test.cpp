@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "conformance.h"
+#include "datastore/service/store_server.h"
 #include "tests/support/run_until.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/typha_fixture.h"
@@ -100,6 +101,28 @@ TEST_F(RemoteStoreTest, ends_with_calls_under_way) {
   store.reset();
   loop_.post([] {});
   EXPECT_TRUE(run_until(loop_, [] { return true; }));
+}
+
+TEST(StoreServer, offers_a_store_on_a_socket_for_its_owner_alone) {
+  TempDir dir;
+  const auto path = dir / "agent.sock";
+  AsioLoop owner("owner");
+  auto store = SqliteStore::open(owner, {dir / "s.db", "agent"});
+  ASSERT_TRUE(store.ok());
+  owner.run_in_thread();
+  for (int round = 0; round < 2; ++round) {  // the second time over the first one's socket
+    auto server = StoreServer::start(owner, **store, path);
+    ASSERT_TRUE(server.ok()) << server.error().message();
+    struct stat st {};
+    ASSERT_EQ(stat(path.c_str(), &st), 0);
+    EXPECT_EQ(st.st_mode & 0777, 0600U);
+    AsioLoop loop("client");
+    const auto client = connect(loop, "unix:" + path);
+    EXPECT_TRUE(client->put("/k", "v").ok());
+    EXPECT_EQ(client->get("/k")->value, "v");
+  }
+  EXPECT_FALSE(StoreServer::start(owner, **store, dir / "no/such/folder.sock").ok());
+  owner.join();
 }
 
 TEST_F(RemoteStoreTest, loads_many_keys_quickly) {
