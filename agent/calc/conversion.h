@@ -26,5 +26,7 @@ struct Converted {
 // Of a (Global)NetworkPolicy's JSON: its selectors, tier, order, types and flags, without rules.
 // nullopt: not even these can be read.
 [[nodiscard]] std::optional<model::PolicySpec> salvage_policy(std::string_view json);
+// The same of a Kubernetes NetworkPolicy, converted.
+[[nodiscard]] std::optional<model::PolicySpec> salvage_kubernetes_policy(std::string_view json);
 
 }  // namespace margay::calc

@@ -321,12 +321,16 @@ void Graph::Impl::set(const Key& key, const model::BgpConfiguration& value) {
 // --- absence ---------------------------------------------------------------------------------
 
 void Graph::Impl::set_invalid(const Key& key, std::string_view json, const std::string& reason) {
+  std::optional<model::PolicySpec> spec;
   if (key.kind == Kind::network_policy || key.kind == Kind::global_network_policy) {
-    if (const auto spec = salvage_policy(json)) {
-      if (const auto denying = denying_value(*spec, key.ns); denying.ok()) {
-        policies_.set(policy_key(key), *denying);
-        return report(key, reason, true);
-      }
+    spec = salvage_policy(json);
+  } else if (key.kind == Kind::kubernetes_network_policy) {
+    spec = salvage_kubernetes_policy(json);
+  }
+  if (spec) {
+    if (const auto denying = denying_value(*spec, key.ns); denying.ok()) {
+      policies_.set(policy_key(key), *denying);
+      return report(key, reason, true);
     }
   }
   drop(key);

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "agent/calc/conversion.h"
+#include "model/codec.h"
 
 namespace margay::calc {
 namespace {
@@ -27,9 +28,9 @@ void take(const object& spec, const char* name, bool& out) {
 }
 
 // Types that cannot be read: both directions.
-void take_types(const object& spec, model::PolicySpec& out) {
+void take_types(const object& spec, const char* field, model::PolicySpec& out) {
   simdjson::dom::array types;
-  if (spec["types"].get(types) == simdjson::SUCCESS) {
+  if (spec[field].get(types) == simdjson::SUCCESS) {
     for (const element type : types) {
       std::string_view name;
       if (type.get(name) != simdjson::SUCCESS) name = "";
@@ -42,14 +43,18 @@ void take_types(const object& spec, model::PolicySpec& out) {
   if (out.types.empty()) out.types = {model::PolicyType::ingress, model::PolicyType::egress};
 }
 
+bool parse_spec(simdjson::dom::parser& parser, std::string_view json, object& spec) {
+  element document;
+  return parser.parse(json.data(), json.size()).get(document) == simdjson::SUCCESS &&
+         document["spec"].get(spec) == simdjson::SUCCESS;
+}
+
 }  // namespace
 
 std::optional<model::PolicySpec> salvage_policy(std::string_view json) {
   simdjson::dom::parser parser;
-  element document;
   object spec;
-  if (parser.parse(json.data(), json.size()).get(document) != simdjson::SUCCESS) return {};
-  if (document["spec"].get(spec) != simdjson::SUCCESS) return {};
+  if (!parse_spec(parser, json, spec)) return {};
   model::PolicySpec out;
   if (!take(spec, "selector", out.selector)) return {};
   if (!take(spec, "namespaceSelector", out.namespace_selector)) return {};
@@ -60,8 +65,25 @@ std::optional<model::PolicySpec> salvage_policy(std::string_view json) {
   take(spec, "doNotTrack", out.do_not_track);
   take(spec, "preDNAT", out.pre_dnat);
   take(spec, "applyOnForward", out.apply_on_forward);
-  take_types(spec, out);
+  take_types(spec, "types", out);
   return out;
+}
+
+std::optional<model::PolicySpec> salvage_kubernetes_policy(std::string_view json) {
+  simdjson::dom::parser parser;
+  object spec;
+  element pods;
+  if (!parse_spec(parser, json, spec)) return {};
+  std::string reduced = R"({"metadata":{"name":"x"},"spec":{"podSelector":)";
+  if (spec["podSelector"].get(pods) != simdjson::SUCCESS) return {};
+  reduced += simdjson::minify(pods) + "}}";
+  const auto policy = model::decode<model::KubernetesNetworkPolicy>(reduced);
+  if (!policy.ok()) return {};
+  Converted converted = convert(*policy);
+  if (!converted.problems.empty()) return {};
+  converted.spec.types.clear();
+  take_types(spec, "policyTypes", converted.spec);
+  return converted.spec;
 }
 
 }  // namespace margay::calc
