@@ -23,7 +23,7 @@ using namespace std::chrono_literals;
 
 // How long a packet that should not arrive is waited for; one that should comes within
 // microseconds, as everything happens in the sender's system call.
-constexpr int kDropMs = 15;
+constexpr int kDropMs = 50;
 
 int own_netns() { return ::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC); }
 
@@ -102,7 +102,8 @@ void Lab::SetUp() {
   run("ip addr add 172.30.0.1/32 dev lo && ip addr add fd00:30::1/128 dev lo");
   run("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 "
       "net.netfilter.nf_conntrack_checksum=0 net.ipv4.icmp_ratelimit=0 "
-      "net.ipv6.icmp.ratelimit=0 net.ipv6.conf.default.accept_dad=0");
+      "net.ipv6.icmp.ratelimit=0 net.ipv6.conf.default.accept_dad=0 "
+      "net.ipv6.conf.all.accept_dad=0");
 }
 
 void Lab::TearDown() {

@@ -176,7 +176,7 @@ TEST_F(Plane, outgoing_nat_of_ipv6) {
   model::DesiredPool pool;
   pool.cidr = Prefix::parse("fd00:65::/64").value();
   pool.nat_outgoing = true;
-  run("ip addr add 2001:db8::254/128 dev eth0");
+  run("ip addr add 2001:db8::254/128 dev eth0 nodad");
   apply({pool, allow_profile(), workload("calia1")});
   ASSERT_EQ(send("calia1", "eth0", udp(9), v6), Fate::pass);
   EXPECT_EQ(seen_source(), ip("2001:db8::254"));
