@@ -74,14 +74,14 @@ def test_outgoing_nat_hides_pods_of_pools_that_ask_for_it(cluster):
         outside = OUTSIDE_HOST[family == 6]
 
         def seen(pod):
-            return cluster.fabric.probers[pod].ask(op="seen_as", dst=outside, port=80, timeout=2)
+            return cluster.fabric.probers[pod].ask(op="seen_as", dst=outside, port=80)
 
         cluster.until(lambda: seen("always-1") == cluster.nodes["node-1"].address(family))
         assert seen("vxlan-1") == cluster.pods["vxlan-1"].address(family)
         peer = cluster.pods["routed-2"].address(family)
         # Inside the pools no address is hidden.
         assert cluster.fabric.probers["always-1"].ask(
-            op="seen_as", dst=peer, port=80, timeout=2) == cluster.pods["always-1"].address(family)
+            op="seen_as", dst=peer, port=80) == cluster.pods["always-1"].address(family)
 
 
 def test_a_pod_cannot_send_as_another(cluster):

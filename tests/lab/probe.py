@@ -97,9 +97,11 @@ class Prober:
                 if message["id"] == request_id and key in message:
                     return message[key]
 
-    def ask(self, timeout: float = 20, **request):
+    def ask(self, **request):
+        """One request to its end; `timeout` is that of the attempt itself."""
         self.wait_ready()
-        return self.wait_for(self.send(**request), timeout)
+        request.setdefault("timeout", 2)
+        return self.wait_for(self.send(**request), request["timeout"] + 10)
 
     def close(self) -> None:
         self._mine.close()
