@@ -78,7 +78,10 @@ void RouteChooser::set(const model::Vtep& vtep) {
   auto& table = vteps_[index(vtep.tunnel_ip.family())];
   const auto it = table.find(vtep.node);
   if (it != table.end() && it->second == vtep) return;
+  if (it != table.end()) drop_gateway(it->second.tunnel_ip);
   table.insert_or_assign(vtep.node, vtep);
+  gateways_.insert(Prefix::host(vtep.tunnel_ip));
+  dirty_.push_back(Prefix::host(vtep.tunnel_ip));  // before the routes through it
   const auto dsts = targets_of_node_.find(vtep.node);
   if (dsts != targets_of_node_.end()) {
     dirty_.insert(dirty_.end(), dsts->second.begin(), dsts->second.end());
@@ -86,10 +89,20 @@ void RouteChooser::set(const model::Vtep& vtep) {
 }
 
 void RouteChooser::remove_vtep(const std::string& node, Family family) {
-  if (vteps_[index(family)].erase(node) == 0) return;
+  auto& table = vteps_[index(family)];
+  const auto it = table.find(node);
+  if (it == table.end()) return;
+  drop_gateway(it->second.tunnel_ip);
+  table.erase(it);
   const auto dsts = targets_of_node_.find(node);
   if (dsts == targets_of_node_.end()) return;
   dirty_.insert(dirty_.end(), dsts->second.begin(), dsts->second.end());
+}
+
+void RouteChooser::drop_gateway(const Ip& tunnel_ip) {
+  const Prefix host = Prefix::host(tunnel_ip);
+  if (const auto it = gateways_.find(host); it != gateways_.end()) gateways_.erase(it);
+  dirty_.push_back(host);
 }
 
 void RouteChooser::set(const model::LocalNode& node) {
@@ -113,6 +126,8 @@ void RouteChooser::set_bgp(const BgpRoute& route) {
 }
 
 void RouteChooser::mark_targets(Family family) {
+  for (const auto& [node, vtep] : vteps_[index(family)])
+    dirty_.push_back(Prefix::host(vtep.tunnel_ip));
   for (const auto& [dst, target] : targets_) {
     if (dst.family() == family) dirty_.push_back(dst);
   }
@@ -148,6 +163,7 @@ std::optional<Route> RouteChooser::choose(const Prefix& dst) const {
   if (target != nullptr) {
     if (auto route = target_route(*target)) return route;
   }
+  if (auto route = gateway_route(dst)) return route;
   if (auto route = bgp_route(dst)) return route;
   const bool hole =
       target != nullptr && target->kind == model::RouteTarget::Kind::local_block && !dst.is_host();
@@ -230,6 +246,18 @@ std::optional<Route> RouteChooser::vxlan_route(const model::RouteTarget& t) cons
   }
   route.mtu = device->link.mtu;
   route.hops.push_back({via, device->link.index, 1, true});
+  return route;
+}
+
+// IPv6 refuses even an on-link gateway that another device's route leads to (a block of a
+// cross-subnet pool, or one learnt by BGP a moment ago): each tunnel address has its own route.
+std::optional<Route> RouteChooser::gateway_route(const Prefix& dst) const {
+  if (dst.family() != Family::v6 || !dst.is_host()) return std::nullopt;
+  const link::Interface* device = links_.by_name(vxlan_device(Family::v6));
+  if (device == nullptr || !device->link.vxlan || !device->link.up) return std::nullopt;
+  if (!gateways_.contains(dst)) return std::nullopt;
+  Route route = blank(dst);
+  route.hops.push_back({std::nullopt, device->link.index, 1, false});
   return route;
 }
 

@@ -71,12 +71,14 @@ class RouteChooser {
   void mark(const std::vector<Prefix>& dsts);
   void mark_targets(Family family);
   void unlink(const model::RouteTarget& target);
+  void drop_gateway(const Ip& tunnel_ip);
   [[nodiscard]] const InterfaceAddress* node_address(Family family) const;
   [[nodiscard]] const link::Interface* parent(Family family) const;
   [[nodiscard]] netlink::Route blank(const Prefix& dst) const;
   [[nodiscard]] std::optional<netlink::Route> workload_route(const Prefix& dst) const;
   [[nodiscard]] std::optional<netlink::Route> target_route(const model::RouteTarget& t) const;
   [[nodiscard]] std::optional<netlink::Route> vxlan_route(const model::RouteTarget& t) const;
+  [[nodiscard]] std::optional<netlink::Route> gateway_route(const Prefix& dst) const;
   [[nodiscard]] std::optional<netlink::Route> direct_route(const model::RouteTarget& t) const;
   [[nodiscard]] std::optional<netlink::Route> bgp_route(const Prefix& dst) const;
   [[nodiscard]] bool bgp_may_have(const Prefix& dst) const;
@@ -88,6 +90,7 @@ class RouteChooser {
   std::unordered_map<Prefix, model::RouteTarget> targets_;
   std::unordered_map<std::string, std::set<Prefix>> targets_of_node_;
   std::map<std::string, model::Vtep> vteps_[2];
+  std::multiset<Prefix> gateways_;  // tunnel addresses; two nodes may claim one for a while
   std::map<Prefix, model::DesiredPool> pools_;
   model::LocalNode node_;
   model::EncapInUse encap_;
