@@ -111,9 +111,7 @@ class UpdateDecoder {
 
  private:
   void raise(Treatment t, std::uint8_t type) {
-    if (u_.treatment < Treatment::attribute_discard || u_.error_attribute == 0) {
-      u_.error_attribute = type;
-    }
+    if (t > u_.treatment) u_.error_attribute = type;
     u_.treatment = std::max(u_.treatment, t);
   }
   void withdraw(std::uint8_t type) { raise(Treatment::treat_as_withdraw, type); }

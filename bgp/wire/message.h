@@ -162,7 +162,7 @@ struct Update {
   Attributes attributes;  // next_hop: of `announced`
   std::optional<Family> end_of_rib;
   Treatment treatment = Treatment::none;
-  std::uint8_t error_attribute = 0;  // type of the attribute that was first found wrong
+  std::uint8_t error_attribute = 0;  // type of the attribute that made it so
   Notification notification;         // with session_reset
 };
 

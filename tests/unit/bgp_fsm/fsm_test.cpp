@@ -1,0 +1,440 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bgp/fsm/fsm.h"
+
+#include <gtest/gtest.h>
+
+#include <cerrno>
+
+namespace margay::bgp {
+namespace {
+
+using namespace std::chrono_literals;
+using wire::Notification;
+constexpr auto kOut = Connection::outgoing, kIn = Connection::incoming;
+
+// Drives one machine by hand and keeps what it wants.
+class Driven {
+ public:
+  explicit Driven(FsmConfig c = default_config()) : fsm(std::move(c)) {}
+
+  static FsmConfig default_config() {
+    FsmConfig c;
+    c.local_as = Asn(64512);
+    c.remote_as = Asn(65001);
+    c.router_id = RouterId(10);
+    c.families = {Family::v4};
+    return c;
+  }
+
+  void step(const FsmEvent& e) {
+    sent.clear();
+    connects = closes = 0;
+    up = down = graceful = false;
+    for (const auto& a : fsm.step(now, e)) {
+      if (const auto* s = std::get_if<fsm_action::Send>(&a)) sent.push_back(*s);
+      if (std::holds_alternative<fsm_action::Connect>(a)) ++connects;
+      if (std::holds_alternative<fsm_action::Close>(a)) ++closes;
+      if (const auto* t = std::get_if<fsm_action::Arm>(&a)) {
+        timers[static_cast<std::size_t>(t->timer)] = now + t->after;
+      }
+      if (const auto* t = std::get_if<fsm_action::Disarm>(&a)) {
+        timers[static_cast<std::size_t>(t->timer)].reset();
+      }
+      if (std::holds_alternative<fsm_action::Up>(a)) up = true;
+      if (const auto* d = std::get_if<fsm_action::Down>(&a)) {
+        down = true;
+        graceful = d->graceful;
+      }
+    }
+  }
+  [[nodiscard]] std::optional<FsmDuration> left(FsmTimer t) const {
+    const auto at = timers[static_cast<std::size_t>(t)];
+    return at ? std::optional(*at - now) : std::nullopt;
+  }
+  void expire(FsmTimer t) {
+    now = *timers[static_cast<std::size_t>(t)];
+    timers[static_cast<std::size_t>(t)].reset();
+    step(fsm_event::Expired{t});
+  }
+
+  void receive(Connection c, const wire::Buffer& message) {
+    const auto f = wire::next_frame(message);
+    ASSERT_EQ(f.status, wire::Frame::Status::complete);
+    step(fsm_event::Received{c, f.type, f.body});
+  }
+  static wire::Open peer_open() {
+    wire::Open o;
+    o.asn = Asn(65001);
+    o.hold_time = 90;
+    o.id = RouterId(20);
+    o.capabilities.multiprotocol = {{1, 1}};
+    o.capabilities.as4 = o.asn;
+    o.capabilities.graceful_restart = wire::GracefulRestart{false, false, 60, {{{1, 1}, true}}};
+    return o;
+  }
+  void open(Connection c, const wire::Open& o = peer_open()) {
+    wire::Buffer b;
+    wire::encode_open(b, o);
+    receive(c, b);
+  }
+  void keepalive(Connection c) {
+    wire::Buffer b;
+    wire::encode_keepalive(b);
+    receive(c, b);
+  }
+  void notify(Connection c, const Notification& n) {
+    wire::Buffer b;
+    wire::encode_notification(b, n);
+    receive(c, b);
+  }
+  void establish() {
+    step(fsm_event::Start{});
+    step(fsm_event::Connected{});
+    open(kOut);
+    keepalive(kOut);
+  }
+  // What the last step told the peer: "type" or "code/subcode" of a notification, on a connection.
+  [[nodiscard]] std::string said() const {
+    std::string out;
+    for (const auto& s : sent) {
+      const auto f = wire::next_frame(s.bytes);
+      out += s.connection == kOut ? "out:" : "in:";
+      if (f.type == wire::MessageType::open) out += "open ";
+      if (f.type == wire::MessageType::keepalive) out += "keepalive ";
+      if (f.type == wire::MessageType::notification) {
+        const auto n = wire::decode_notification(f.body);
+        out += std::to_string(n.code) + "/" + std::to_string(n.subcode) + " ";
+      }
+    }
+    return out;
+  }
+
+  Fsm fsm;
+  FsmTime now{1h};
+  std::array<std::optional<FsmTime>, kFsmTimers> timers{};
+  std::vector<fsm_action::Send> sent;
+  int connects = 0, closes = 0;
+  bool up = false, down = false, graceful = false;
+};
+
+TEST(Fsm, goes_the_plain_way_up) {
+  Driven d;
+  d.step(fsm_event::Start{});
+  EXPECT_EQ(d.connects, 1);
+  EXPECT_EQ(d.fsm.state_name(), "Connect");
+  d.step(fsm_event::Connected{});
+  EXPECT_EQ(d.said(), "out:open ");
+  EXPECT_EQ(d.fsm.state_name(), "OpenSent");
+  EXPECT_EQ(d.left(FsmTimer::hold_outgoing), 240s);
+  d.open(kOut);
+  EXPECT_EQ(d.said(), "out:keepalive ");
+  EXPECT_EQ(d.fsm.state_name(), "OpenConfirm");
+  EXPECT_EQ(d.left(FsmTimer::hold_outgoing), 90s);
+  d.keepalive(kOut);
+  EXPECT_TRUE(d.up);
+  EXPECT_EQ(d.fsm.state_name(), "Established");
+  const auto& n = d.fsm.negotiated();
+  EXPECT_EQ(n.hold, 90s);
+  EXPECT_EQ(n.keepalive, 30s);
+  EXPECT_FALSE(n.internal);
+  EXPECT_TRUE(n.as4);
+  EXPECT_EQ(n.families, std::vector{Family::v4});
+  EXPECT_EQ(n.restart_time, 60s);
+}
+
+TEST(Fsm, keepalives_come_early_by_up_to_a_quarter) {
+  Driven d;
+  d.establish();
+  FsmDuration least = 1h, most = 0s;
+  for (int i = 0; i < 200; ++i) {
+    const auto before = d.now;
+    d.fsm.heard(d.now, kOut);
+    d.expire(FsmTimer::keepalive_outgoing);
+    EXPECT_EQ(d.said(), "out:keepalive ");
+    least = std::min(least, d.now - before);
+    most = std::max(most, d.now - before);
+  }
+  EXPECT_GE(least, 22500ms);
+  EXPECT_LE(most, 30s);
+  EXPECT_LT(least, 24s);
+  EXPECT_GT(most, 29s);
+}
+
+TEST(Fsm, hold_timer_counts_from_the_last_message) {
+  Driven d;
+  d.establish();
+  d.now += 60s;
+  d.fsm.heard(d.now, kOut);
+  d.expire(FsmTimer::hold_outgoing);
+  EXPECT_EQ(d.fsm.state_name(), "Established");
+  EXPECT_EQ(d.left(FsmTimer::hold_outgoing), 60s);
+  d.expire(FsmTimer::hold_outgoing);
+  EXPECT_EQ(d.said(), "out:4/0 ");
+  EXPECT_TRUE(d.down);
+  EXPECT_FALSE(d.graceful);
+  EXPECT_EQ(d.fsm.last_error(), "BGP Error: Hold timer expired");
+  EXPECT_EQ(d.fsm.state_name(), "Idle");
+}
+
+TEST(Fsm, without_hold_time_there_are_no_keepalives) {
+  Driven d;
+  d.step(fsm_event::Start{});
+  d.step(fsm_event::Connected{});
+  auto o = Driven::peer_open();
+  o.hold_time = 0;
+  d.open(kOut, o);
+  EXPECT_FALSE(d.left(FsmTimer::hold_outgoing).has_value());
+  EXPECT_FALSE(d.left(FsmTimer::keepalive_outgoing).has_value());
+}
+
+TEST(Fsm, refuses_opens_that_do_not_fit) {
+  auto wrong_as = Driven::peer_open(), own_id = Driven::peer_open(), v6 = Driven::peer_open();
+  wrong_as.asn = Asn(65002);
+  wrong_as.capabilities.as4 = wrong_as.asn;
+  own_id.id = RouterId(10);
+  v6.capabilities.multiprotocol = {{2, 1}};
+  struct Row {
+    const char* name;
+    wire::Open open;
+    const char* said;
+    const char* error;
+    Asn remote_as{65001};
+  };
+  const Row rows[] = {
+      {"AS", wrong_as, "out:2/2 ", "BGP Error: Bad peer AS"},
+      {"our identifier in our AS",
+       [&] {
+         auto o = own_id;
+         o.asn = Asn(64512);
+         o.capabilities.as4 = o.asn;
+         return o;
+       }(),
+       "out:2/3 ", "BGP Error: Bad BGP identifier", Asn(64512)},
+      {"our identifier in another AS is allowed", own_id, "out:keepalive ", ""},
+      {"family", v6, "out:2/7 ", "BGP Error: Required capability missing"},
+  };
+  for (const auto& row : rows) {
+    SCOPED_TRACE(row.name);
+    auto c = Driven::default_config();
+    c.remote_as = row.remote_as;
+    Driven d(c);
+    d.step(fsm_event::Start{});
+    d.step(fsm_event::Connected{});
+    d.open(kOut, row.open);
+    EXPECT_EQ(d.said(), row.said);
+    EXPECT_EQ(d.fsm.last_error(), row.error);
+  }
+}
+
+TEST(Fsm, unexpected_messages_end_the_session) {  // RFC 6608
+  {
+    Driven d;
+    d.step(fsm_event::Start{});
+    d.step(fsm_event::Connected{});
+    d.keepalive(kOut);
+    EXPECT_EQ(d.said(), "out:5/1 ");
+  }
+  {
+    Driven d;
+    d.step(fsm_event::Start{});
+    d.step(fsm_event::Connected{});
+    d.open(kOut);
+    d.open(kOut);
+    EXPECT_EQ(d.said(), "out:5/2 ");
+  }
+  {
+    Driven d;
+    d.establish();
+    d.open(kOut);
+    EXPECT_EQ(d.said(), "out:5/3 ");
+    EXPECT_TRUE(d.down);
+    EXPECT_FALSE(d.graceful);
+  }
+  {
+    Driven d;
+    d.step(fsm_event::Start{});
+    d.step(fsm_event::Connected{});
+    wire::Buffer b;
+    wire::encode_end_of_rib(b, Family::v4);
+    d.receive(kOut, b);
+    EXPECT_EQ(d.said(), "out:5/1 ");
+  }
+}
+
+// Two connections at once: the one made by the side with the higher identifier stays (RFC
+// 4271 6.8).
+TEST(Fsm, resolves_collisions_by_identifier) {
+  struct Row {
+    const char* name;
+    std::uint32_t their_id;
+    Connection first;  // on which the OPEN comes first
+    const char* said;  // when it comes on the other
+    Connection survives;
+  };
+  const Row rows[] = {
+      {"theirs is higher, ours was first", 20, kOut, "out:6/7 in:keepalive ", kIn},
+      {"theirs is higher, theirs was first", 20, kIn, "out:6/7 ", kIn},
+      {"ours is higher, ours was first", 5, kOut, "in:6/7 ", kOut},
+      {"ours is higher, theirs was first", 5, kIn, "in:6/7 out:keepalive ", kOut},
+  };
+  for (const auto& row : rows) {
+    SCOPED_TRACE(row.name);
+    Driven d;
+    d.step(fsm_event::Start{});
+    d.step(fsm_event::Connected{});
+    ASSERT_TRUE(d.fsm.accepts_incoming());
+    d.step(fsm_event::Accepted{});
+    EXPECT_EQ(d.said(), "in:open ");
+    auto o = Driven::peer_open();
+    o.id = RouterId(row.their_id);
+    d.open(row.first, o);
+    d.open(row.first == kOut ? kIn : kOut, o);
+    EXPECT_EQ(d.said(), row.said);
+    EXPECT_EQ(d.closes, 1);
+    d.keepalive(row.survives);
+    EXPECT_TRUE(d.up);
+    EXPECT_EQ(d.fsm.established(), row.survives);
+    EXPECT_EQ(d.fsm.last_error(), "");
+  }
+}
+
+TEST(Fsm, an_established_session_wins_over_a_new_connection) {
+  auto c = Driven::default_config();
+  c.timers.restart = 0s;  // no graceful restart: a new connection is no sign of one
+  Driven d(c);
+  d.establish();
+  ASSERT_TRUE(d.fsm.accepts_incoming());
+  d.step(fsm_event::Accepted{});
+  d.open(kIn);
+  EXPECT_EQ(d.said(), "in:6/7 ");
+  EXPECT_FALSE(d.down);
+  EXPECT_EQ(d.fsm.established(), kOut);
+}
+
+TEST(Fsm, a_new_connection_of_a_graceful_peer_is_its_restart) {  // RFC 4724 5
+  Driven d;
+  d.establish();
+  d.step(fsm_event::Accepted{});
+  EXPECT_TRUE(d.down);
+  EXPECT_TRUE(d.graceful);
+  EXPECT_EQ(d.said(), "in:open ");
+  d.open(kIn);
+  d.keepalive(kIn);
+  EXPECT_EQ(d.fsm.established(), kIn);
+}
+
+TEST(Fsm, a_refused_connection_is_tried_again_after_the_delay) {
+  Driven d;
+  d.step(fsm_event::Start{});
+  d.step(fsm_event::Closed{kOut, ECONNREFUSED});
+  EXPECT_EQ(d.fsm.state_name(), "Active");
+  EXPECT_EQ(d.fsm.last_error(), "Socket: Connection refused");
+  EXPECT_GE(*d.left(FsmTimer::retry), 1500ms);
+  EXPECT_LE(*d.left(FsmTimer::retry), 2s);
+  d.expire(FsmTimer::retry);
+  EXPECT_EQ(d.connects, 1);
+}
+
+TEST(Fsm, an_attempt_without_an_answer_is_given_up) {
+  Driven d;
+  d.step(fsm_event::Start{});
+  EXPECT_EQ(d.left(FsmTimer::retry), 5s);
+  d.expire(FsmTimer::retry);
+  EXPECT_EQ(d.closes, 1);
+  EXPECT_EQ(d.connects, 1);
+  EXPECT_EQ(d.fsm.last_error(), "Socket: Connection timed out");
+}
+
+TEST(Fsm, a_passive_side_waits) {
+  auto c = Driven::default_config();
+  c.passive = true;
+  Driven d(c);
+  d.step(fsm_event::Start{});
+  EXPECT_EQ(d.connects, 0);
+  EXPECT_EQ(d.fsm.state_name(), "Passive");
+  EXPECT_FALSE(d.left(FsmTimer::retry).has_value());
+  d.step(fsm_event::Accepted{});
+  d.open(kIn);
+  d.keepalive(kIn);
+  EXPECT_TRUE(d.up);
+  d.step(fsm_event::Closed{kIn, 0});
+  EXPECT_EQ(d.fsm.state_name(), "Passive");
+}
+
+TEST(Fsm, waits_longer_after_each_error_up_to_a_limit) {
+  Driven d;
+  d.step(fsm_event::Start{});
+  std::vector<int> waits;
+  for (int i = 0; i < 5; ++i) {
+    d.step(fsm_event::Connected{});
+    d.keepalive(kOut);  // an error
+    EXPECT_FALSE(d.fsm.accepts_incoming());
+    waits.push_back(static_cast<int>(
+        std::chrono::ceil<std::chrono::seconds>(*d.left(FsmTimer::retry)).count()));
+    d.expire(FsmTimer::retry);
+    EXPECT_EQ(d.connects, 1);
+  }
+  const int most[] = {5, 10, 20, 30, 30};
+  for (std::size_t i = 0; i < 5; ++i) {
+    EXPECT_LE(waits[i], most[i]);
+    EXPECT_GE(waits[i] * 4, most[i] * 3);
+  }
+}
+
+TEST(Fsm, a_cease_is_no_error) {
+  Driven d;
+  d.establish();
+  d.notify(kOut, {6, 2, {3, 'b', 'y', 'e'}});
+  EXPECT_TRUE(d.down);
+  EXPECT_EQ(d.fsm.last_error(), "Received: Administrative shutdown (bye)");
+  EXPECT_EQ(d.fsm.state_name(), "Active");
+}
+
+TEST(Fsm, a_lost_connection_is_graceful_when_both_agreed) {
+  Driven d;
+  d.establish();
+  d.step(fsm_event::Closed{kOut, ECONNRESET});
+  EXPECT_TRUE(d.down);
+  EXPECT_TRUE(d.graceful);
+  EXPECT_EQ(d.fsm.last_error(), "Socket: Connection reset by peer");
+  Driven plain;
+  plain.step(fsm_event::Start{});
+  plain.step(fsm_event::Connected{});
+  auto o = Driven::peer_open();
+  o.capabilities.graceful_restart.reset();
+  plain.open(kOut, o);
+  plain.keepalive(kOut);
+  plain.step(fsm_event::Closed{kOut, 0});
+  EXPECT_TRUE(plain.down);
+  EXPECT_FALSE(plain.graceful);
+}
+
+TEST(Fsm, stopping_tells_the_peer_or_not) {
+  Driven d;
+  d.establish();
+  d.step(fsm_event::Stop{Notification{6, 3, {}}});
+  EXPECT_EQ(d.said(), "out:6/3 ");
+  EXPECT_TRUE(d.down);
+  EXPECT_EQ(d.closes, 1);
+  Driven silent;
+  silent.establish();
+  silent.step(fsm_event::Stop{});
+  EXPECT_EQ(silent.said(), "");
+  EXPECT_EQ(silent.closes, 1);
+}
+
+TEST(Fsm, a_peer_without_capabilities_speaks_ipv4) {
+  Driven d;
+  d.step(fsm_event::Start{});
+  d.step(fsm_event::Connected{});
+  auto o = Driven::peer_open();
+  o.capabilities = {};
+  d.open(kOut, o);
+  d.keepalive(kOut);
+  EXPECT_TRUE(d.up);
+  EXPECT_FALSE(d.fsm.negotiated().as4);
+  EXPECT_EQ(d.fsm.negotiated().families, std::vector{Family::v4});
+}
+
+}  // namespace
+}  // namespace margay::bgp

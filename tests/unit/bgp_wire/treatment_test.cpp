@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// What RFC 7606 says to do about each malformed attribute; the section stands in each row.
+#include <gtest/gtest.h>
+
+#include "tests/unit/bgp_wire/bytes.h"
+
+namespace margay::bgp::wire {
+namespace {
+
+const std::string kOrigin = "40 01 01 00 ", kPath = "40 02 06 02 01 0000fde9 ",
+                  kHop = "40 03 04 0a000002 ", kBase = kOrigin + kPath + kHop;
+constexpr const char* kNlri = "18 cb0071";  // 203.0.113.0/24
+constexpr auto kNone = Treatment::none, kDiscard = Treatment::attribute_discard,
+               kWithdraw = Treatment::treat_as_withdraw, kReset = Treatment::session_reset;
+
+struct Row {
+  const char* name;
+  std::string attributes;
+  Treatment want;
+  std::uint8_t type = 0;  // of the attribute that is named as wrong
+  bool internal = false;
+  bool as4 = true;
+};
+
+TEST(UpdateErrors, are_treated_as_rfc_7606_says) {
+  const Row rows[] = {
+      {"sound", kBase, kNone},
+      {"3c: flags of ORIGIN", "c0 01 01 00 " + kPath + kHop, kWithdraw, 1},
+      {"3c: flags of MED", kBase + "40 04 04 00000001", kWithdraw, 4},
+      {"3c: flags of COMMUNITIES", kBase + "80 08 04 00010002", kWithdraw, 8},
+      {"3d: no ORIGIN", kPath + kHop, kWithdraw, 1},
+      {"3d: no AS_PATH", kOrigin + kHop, kWithdraw, 2},
+      {"3d: no NEXT_HOP", kOrigin + kPath, kWithdraw, 3},
+      {"3g: ORIGIN twice", kBase + "40 01 01 02", kDiscard, 1},
+      {"3g: MP_UNREACH twice", kBase + "80 0f 03 0002 01 80 0f 03 0002 01", kReset},
+      {"4: an attribute longer than the list", kBase + "80 04 05 00000001", kWithdraw, 4},
+      {"4: a header that is cut off", kBase + "80 04", kWithdraw, 4},
+      {"7.1: length of ORIGIN", "40 01 02 0000 " + kPath + kHop, kWithdraw, 1},
+      {"7.1: value of ORIGIN", "40 01 01 03 " + kPath + kHop, kWithdraw, 1},
+      {"7.2: segment beyond the end", kOrigin + kHop + "40 02 06 02 02 0000fde9", kWithdraw, 2},
+      {"7.2: a byte too many", kOrigin + kHop + "40 02 07 02 01 0000fde9 00", kWithdraw, 2},
+      {"7.2: empty segment", kOrigin + kHop + "40 02 02 02 00", kWithdraw, 2},
+      {"7.2: unknown segment", kOrigin + kHop + "40 02 06 05 01 0000fde9", kWithdraw, 2},
+      {"RFC 7607 2: AS 0", kOrigin + kHop + "40 02 06 02 01 00000000", kWithdraw, 2},
+      {"an empty AS_PATH is sound", kOrigin + kHop + "40 02 00", kNone},
+      {"7.3: length of NEXT_HOP", kOrigin + kPath + "40 03 05 0a00000200", kWithdraw, 3},
+      {"7.4: length of MED", kBase + "80 04 03 000001", kWithdraw, 4},
+      {"7.5: LOCAL_PREF from outside", kBase + "40 05 04 00000064", kDiscard, 5},
+      {"7.5: LOCAL_PREF from inside", kBase + "40 05 04 00000064", kNone, 0, true},
+      {"7.5: length of LOCAL_PREF", kBase + "40 05 03 000064", kWithdraw, 5, true},
+      {"7.6: length of ATOMIC_AGGREGATE", kBase + "40 06 01 00", kDiscard, 6},
+      {"7.7: length of AGGREGATOR", kBase + "c0 07 06 fde9 0a000001", kDiscard, 7},
+      {"7.8: length of COMMUNITIES", kBase + "c0 08 05 0001000200", kWithdraw, 8},
+      {"7.8: no COMMUNITIES", kBase + "c0 08 00", kWithdraw, 8},
+      {"7.9: ORIGINATOR_ID from outside", kBase + "80 09 04 0a000001", kDiscard, 9},
+      {"7.9: length of ORIGINATOR_ID", kBase + "80 09 03 0a0000", kWithdraw, 9, true},
+      {"7.10: CLUSTER_LIST from outside", kBase + "80 0a 04 0a000001", kDiscard, 10},
+      {"7.10: length of CLUSTER_LIST", kBase + "80 0a 05 0a00000100", kWithdraw, 10, true},
+      {"7.11: length of the next hop", kBase + "80 0e 08 0002 01 03 000000 00", kReset},
+      {"5.3: prefix length in MP_REACH",
+       kBase + "80 0e 16 0002 01 10 20010db8000000000000000000000001 00 81", kReset},
+      {"5.3: prefix cut off in MP_UNREACH", kBase + "80 0f 05 0002 01 30 20", kReset},
+      {"7.14: length of EXTENDED COMMUNITIES", kBase + "c0 10 07 00020001000000", kWithdraw, 16},
+      {"RFC 8092 5: length of LARGE_COMMUNITY", kBase + "c0 20 0b 0000000100000002000000",
+       kWithdraw, 32},
+      {"unknown, well-known", kBase + "40 63 00", kWithdraw, 99},
+      {"unknown, optional transitive", kBase + "c0 63 01 07", kNone},
+      {"unknown, optional, not transitive", kBase + "80 63 01 07", kNone},
+      {"3h: the worst error counts", kBase + "40 06 01 00 80 04 03 000001", kWithdraw, 4},
+  };
+  for (const auto& row : rows) {
+    SCOPED_TRACE(row.name);
+    DecodeContext context;
+    context.internal = row.internal;
+    const Buffer body = update_body({}, hex(row.attributes), hex(kNlri));
+    const Update u = decode_update(body, context);
+    EXPECT_EQ(u.treatment, row.want);
+    if (row.want == kWithdraw || row.want == kDiscard) {
+      EXPECT_EQ(u.error_attribute, row.type);
+      EXPECT_EQ(entries(u.announced).size(), 1U) << "what is to be withdrawn";
+    }
+  }
+}
+
+TEST(UpdateErrors, of_the_message_itself_end_the_session) {
+  const struct {
+    const char* name;
+    const char* body;
+    std::uint8_t subcode;
+  } rows[] = {
+      {"withdrawn routes beyond the end", "0005 0000", subcode::malformed_list},
+      {"attributes beyond the end", "0000 0005 40", subcode::malformed_list},
+      {"nothing at all", "", subcode::malformed_list},
+      {"length of a prefix", "0000 0000 21 0a000000 00", subcode::invalid_network},
+      {"a prefix cut off", "0000 0000 18 0a00", subcode::invalid_network},
+      {"a withdrawn prefix cut off", "0002 18 0a 0000", subcode::invalid_network},
+  };
+  for (const auto& row : rows) {
+    SCOPED_TRACE(row.name);
+    const Update u = decode_update(hex(row.body), {});
+    EXPECT_EQ(u.treatment, kReset);
+    EXPECT_EQ(u.notification.code, code::update);
+    EXPECT_EQ(u.notification.subcode, row.subcode);
+  }
+}
+
+TEST(Framing, refuses_what_cannot_be_a_message) {
+  const std::string marker = "ffffffffffffffffffffffffffffffff";
+  const struct {
+    const char* name;
+    std::string stream;
+    Frame::Status want;
+    std::uint8_t subcode = 0;
+  } rows[] = {
+      {"keepalive", marker + "0013 04", Frame::Status::complete},
+      {"not yet", marker + "0013", Frame::Status::incomplete},
+      {"marker", "fffffffffffffffffffffffffffffffe 0013 04", Frame::Status::bad, 1},
+      {"marker, before it is whole", "00", Frame::Status::bad, 1},
+      {"too short", marker + "0012 04", Frame::Status::bad, 2},
+      {"too long", marker + "1001 02", Frame::Status::bad, 2},
+      {"keepalive with a body", marker + "0014 04 00", Frame::Status::bad, 2},
+      {"OPEN too short", marker + "001c 01", Frame::Status::bad, 2},
+      {"unknown type", marker + "0013 06", Frame::Status::bad, 3},
+  };
+  for (const auto& row : rows) {
+    SCOPED_TRACE(row.name);
+    const Buffer stream = hex(row.stream);
+    const Frame f = next_frame(stream);
+    EXPECT_EQ(f.status, row.want);
+    if (f.status == Frame::Status::bad) {
+      EXPECT_EQ(f.notification.subcode, row.subcode);
+    }
+  }
+  EXPECT_EQ(next_frame(hex(marker + "1001 02"), kMaxExtendedMessage).status,
+            Frame::Status::incomplete);
+  EXPECT_EQ(next_frame(hex(marker + "1001 01"), kMaxExtendedMessage).status, Frame::Status::bad)
+      << "RFC 8654 3: never an OPEN";
+}
+
+TEST(OpenErrors, are_named_by_their_subcode) {
+  const struct {
+    const char* name;
+    const char* body;
+    std::uint8_t subcode;
+  } rows[] = {
+      {"version", "03 fde9 00f0 0a000002 00", subcode::version},
+      {"AS 0", "04 0000 00f0 0a000002 00", subcode::bad_peer_as},
+      {"four-byte AS 0", "04 5ba0 00f0 0a000002 08 02 06 41 04 00000000", subcode::bad_peer_as},
+      {"identifier 0", "04 fde9 00f0 00000000 00", subcode::bad_identifier},
+      {"hold time 2", "04 fde9 0002 0a000002 00", subcode::hold_time},
+      {"unknown parameter", "04 fde9 00f0 0a000002 04 01 02 0000", subcode::bad_parameter},
+      {"parameter beyond the end", "04 fde9 00f0 0a000002 04 02 06 41 04", 0},
+      {"capability beyond the parameter", "04 fde9 00f0 0a000002 04 02 02 41 04", 0},
+      {"parameters longer than said", "04 fde9 00f0 0a000002 00 02 00", 0},
+      {"cut off", "04 fde9", 0},
+  };
+  for (const auto& row : rows) {
+    SCOPED_TRACE(row.name);
+    const auto decoded = decode_open(hex(row.body));
+    const auto* n = std::get_if<Notification>(&decoded);
+    ASSERT_NE(n, nullptr);
+    EXPECT_EQ(n->code, code::open);
+    EXPECT_EQ(n->subcode, row.subcode);
+  }
+}
+
+}  // namespace
+}  // namespace margay::bgp::wire
