@@ -36,6 +36,9 @@ TEST_F(RoutePlaneLife, interface_deleted_and_made_again) {
   has_route("10.65.1.2", "");
   add_pod("calia1");
   has_route("10.65.1.2", "unicast 10.65.1.2 dev calia1 proto 80 scope link metric 1024");
+  run("ip link del calia1");  // and again, both seen in one go
+  add_pod("calia1");
+  has_route("10.65.1.2", "unicast 10.65.1.2 dev calia1 proto 80 scope link metric 1024");
   has_route("fd65:1::2", "unicast fd65:1::2 dev calia1 proto 80 scope global metric 1024");
   EXPECT_TRUE(until([] { return run("cat /proc/sys/net/ipv4/conf/calia1/proxy_arp") == "1\n"; }));
   EXPECT_TRUE(until([] {
