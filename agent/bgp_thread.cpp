@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/bgp_thread.h"
+
+#include <future>
+
+#include "agent/show.h"
+#include "bgp/speaker/tcp_transport.h"
+
+namespace margay::agent {
+
+// bgp::RouteSink over the route thread's mailbox.
+class BgpThread::Sink : public bgp::RouteSink {
+ public:
+  explicit Sink(RouteThread& routes) : routes_(routes) {}
+
+  void apply(std::vector<bgp::RouteChange> changes) override {
+    std::vector<dataplane::BgpRoute> out;
+    out.reserve(changes.size());
+    for (const bgp::RouteChange& change : changes) {
+      dataplane::BgpRoute& route = out.emplace_back();
+      route.dst = change.prefix;
+      if (!change.next_hops) continue;
+      for (const Ip& hop : *change.next_hops) route.next_hops.push_back({hop, {}});
+    }
+    routes_.replace_bgp_routes(std::move(out));
+  }
+  void initial_sync_done() override { routes_.bgp_synced(); }
+
+ private:
+  RouteThread& routes_;
+};
+
+BgpThread::BgpThread(health::Health& health, metrics::Registry& registry, RouteThread& routes)
+    : health_(health),
+      sink_(std::make_unique<Sink>(routes)),
+      transport_(std::make_unique<bgp::TcpTransport>(loop_)) {
+  bgp::SpeakerOptions options;
+  options.restarting = true;  // routes of an earlier run, if any, are still in the kernel
+  speaker_ = std::make_unique<bgp::Speaker>(loop_, *transport_, *sink_, registry, options);
+  loop_.post([this] {
+    heartbeat_ = std::make_unique<Heartbeat>(loop_, health_, kSubsystem, [this] { report(); });
+  });
+  loop_.run_in_thread();
+}
+
+BgpThread::~BgpThread() {
+  std::promise<void> stopped;
+  loop_.post([&] {
+    speaker_->stop(true);
+    stopped.set_value();
+  });
+  stopped.get_future().wait_for(std::chrono::seconds(2));
+  loop_.join();
+}
+
+void BgpThread::report() {
+  const bgp::SpeakerStatus status = speaker_->status();
+  std::size_t up = 0;
+  for (const auto& peer : status.peers) up += peer.state == "up" ? 1U : 0U;
+  std::string detail =
+      std::to_string(up) + " of " + std::to_string(status.peers.size()) + " peers up";
+  if (!status.listen_error.empty()) detail += "; " + status.listen_error;
+  // As Calico's probe: ready with no peers, or with at least one established.
+  health_.report(kSubsystem, status.peers.empty() || up > 0, std::move(detail));
+}
+
+void BgpThread::configure(bgp::SpeakerConfig config) {
+  loop_.post([this, config = std::move(config)]() mutable {
+    speaker_->set_config(std::move(config));
+    report();
+  });
+}
+
+void BgpThread::show_peers(local_api::Answer answer) {
+  loop_.post([this, answer = std::move(answer)] { answer(show_bgp(speaker_->status())); });
+}
+
+void BgpThread::show_routes(local_api::Answer answer) {
+  loop_.post([this, answer = std::move(answer)] { answer(show_bgp_routes(speaker_->routes())); });
+}
+
+}  // namespace margay::agent

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// The BGP speaker on its thread; its best routes go to the route thread. All members may be called
+// from any thread but the destructor.
+#pragma once
+
+#include <memory>
+
+#include "agent/local_api/local_api.h"
+#include "agent/plane_thread.h"
+#include "agent/route_thread.h"
+#include "base/metrics.h"
+#include "bgp/speaker/speaker.h"
+
+namespace margay::agent {
+
+class BgpThread {
+ public:
+  static constexpr std::string_view kSubsystem = "bgp";
+
+  BgpThread(health::Health& health, metrics::Registry& registry, RouteThread& routes);
+  ~BgpThread();  // peers that agreed on graceful restart keep our routes
+  BgpThread(const BgpThread&) = delete;
+  BgpThread& operator=(const BgpThread&) = delete;
+
+  void configure(bgp::SpeakerConfig config);
+  void show_peers(local_api::Answer answer);
+  void show_routes(local_api::Answer answer);
+
+ private:
+  class Sink;
+  void report();
+
+  health::Health& health_;
+  AsioLoop loop_{"bgp"};
+  std::unique_ptr<bgp::RouteSink> sink_;
+  std::unique_ptr<bgp::Transport> transport_;
+  std::unique_ptr<bgp::Speaker> speaker_;
+  std::unique_ptr<Heartbeat> heartbeat_;
+};
+
+}  // namespace margay::agent

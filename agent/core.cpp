@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/core.h"
+
+#include "agent/version.h"
+#include "base/log.h"
+#include "model/codec.h"
+
+namespace margay::agent {
+namespace {
+
+calc::Options calc_options(const config::Config& config, const std::string& node) {
+  calc::Options out;
+  out.node = node;
+  out.allow_source_spoofing = config.text("WorkloadSourceSpoofing") == "Any";
+  out.floating_ips = config.boolean("FloatingIPs");
+  out.route_source = config.text("RouteSource") == "WorkloadIPs" ? calc::RouteSource::workload_ips
+                                                                 : calc::RouteSource::calico_ipam;
+  return out;
+}
+
+sync::TyphaConfig typha_config(const config::Config& config, const std::string& node) {
+  sync::TyphaConfig out;
+  out.address = config.text("TyphaAddr");
+  out.node_name = node;
+  out.version = kVersion;
+  out.ca_file = config.text("TyphaCAFile");
+  out.cert_file = config.text("TyphaCertFile");
+  out.key_file = config.text("TyphaKeyFile");
+  out.server_cn = config.text("TyphaCN");
+  out.server_uri_san = config.text("TyphaURISAN");
+  out.read_timeout =
+      std::chrono::duration_cast<Clock::duration>(config.seconds("TyphaReadTimeout"));
+  return out;
+}
+
+bgp::IntentOptions intent_options(const config::Config& config, const Options& options,
+                                  const std::string& node) {
+  bgp::IntentOptions out;
+  out.node = node;
+  out.router_id = options.router_id;
+  out.secrets_namespace = options.secrets_namespace;
+  out.felix_program_cluster_routes = config.text("ProgramClusterRoutes");
+  return out;
+}
+
+void log_problems(const config::Config& config) {
+  for (const config::Problem& p : config.problems()) {
+    log::warn(p.refused ? "config_parameter_refused" : "config_parameter_invalid",
+              kv("problem", p.message));
+  }
+}
+
+}  // namespace
+
+Core::Core(EventLoop& loop, Options options, Outputs outputs, health::Health& health,
+           metrics::Registry& registry, datastore::Store* store)
+    : loop_(loop),
+      options_(std::move(options)),
+      outputs_(std::move(outputs)),
+      health_(health),
+      store_(store),
+      config_(options_.layers.resolve()),
+      node_(node_name(options_, config_)),
+      resources_(node_),
+      graph_(calc_options(config_, node_)),
+      intent_(intent_options(config_, options_, node_)),
+      updates_(registry.counter("margay_sync_updates_total", "Updates received from the source.")),
+      unknown_keys_(registry.counter("margay_sync_unknown_keys_total",
+                                     "Updates whose key is of no known kind.")),
+      flush_seconds_(registry.histogram("margay_calc_flush_seconds",
+                                        "Time from a burst of updates to its changes.",
+                                        {0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1})),
+      connected_(registry.gauge("margay_sync_connected", "1 while connected to the source.")),
+      heartbeat_(loop, health, kCalc) {
+  health_.add(kSync, {}, loop_.now());
+  log_problems(config_);
+}
+
+Result<void> Core::start() {
+  sync::Callbacks callbacks{[this](std::vector<sync::Update>&& u) { on_updates(std::move(u)); },
+                            [this] { on_in_sync(); },
+                            [this](const sync::Status& s) { on_status(s); }};
+  if (store_ != nullptr) {
+    source_ = sync::make_store_source(loop_, *store_, std::string(model::kRootPrefix),
+                                      std::move(callbacks));
+    health_.report(kSync, false, "reading the datastore");
+    return {};
+  }
+  if (config_.text("TyphaAddr").empty()) {
+    return make_error(Code::invalid,
+                      "no source of resources: set FELIX_TYPHAADDR to Typha's host:port, or give "
+                      "--datastore sqlite:///PATH on a single host");
+  }
+  MARGAY_TRY(source_,
+             sync::make_typha_source(loop_, typha_config(config_, node_), std::move(callbacks)));
+  health_.report(kSync, false, "connecting to " + config_.text("TyphaAddr"));
+  return {};
+}
+
+void Core::on_updates(std::vector<sync::Update>&& updates) {
+  updates_.add(updates.size());
+  for (sync::Update& u : updates) on_update(std::move(u));
+  if (in_sync_) schedule_flush();
+}
+
+void Core::on_update(sync::Update&& update) {
+  const auto key = model::parse_key(update.key);
+  if (!key.ok()) return unknown_keys_.add();
+  if (key->kind == model::Kind::felix_configuration) return on_felix_configuration(*key, update);
+  if (key->kind == model::Kind::node && key->name == node_) on_own_node(update);
+  const bool for_bgp = bgp::Intent::takes(key->kind);
+  if (update.deleted) {
+    graph_.remove(*key);
+    if (for_bgp) intent_.remove(*key);
+  } else {
+    graph_.update(*key, update.value);
+    if (for_bgp) intent_.update(*key, update.value);
+  }
+}
+
+void Core::on_felix_configuration(const model::Key& key, const sync::Update& update) {
+  resources_changed_ = true;
+  if (update.deleted) return resources_.remove(key.name);
+  auto resource = model::decode<model::FelixConfiguration>(update.value);
+  if (resource.ok()) return resources_.update(key.name, std::move(resource).value());
+  // What was valid before stays in force (architecture: last valid at the border).
+  log::warn("resource_invalid", kv("object", model::describe(key)), kv("error", resource.error()));
+}
+
+void Core::on_own_node(const sync::Update& update) {
+  resources_changed_ = true;
+  if (update.deleted) return resources_.set_node_labels({});
+  if (auto node = model::decode<model::Node>(update.value); node.ok()) {
+    resources_.set_node_labels(std::move(node->metadata.labels));
+  }
+}
+
+void Core::on_in_sync() {
+  const bool first = !in_sync_;
+  in_sync_ = true;
+  if (first) log::info("in_sync", kv("node", node_), kv("updates", updates_.value()));
+  graph_.set_in_sync();
+  intent_.set_in_sync();
+  schedule_flush();
+  on_status(source_->status());
+}
+
+void Core::on_status(const sync::Status& status) {
+  connected_.set(status.connected ? 1 : 0);
+  std::string detail;
+  if (!status.connected)
+    detail =
+        status.endpoint + ": not connected" + (status.error.empty() ? "" : ": " + status.error);
+  if (!status.connected && in_sync_) detail += "; what was in force stays in force";
+  if (status.connected && !in_sync_) detail = status.endpoint + ": receiving the first view";
+  health_.report(kSync, in_sync_, std::move(detail));
+}
+
+// Posted, not called: updates that wait in the loop already are taken into the same flush.
+void Core::schedule_flush() {
+  if (std::exchange(flush_scheduled_, true)) return;
+  loop_.post([this] { flush(); });
+}
+
+void Core::flush() {
+  flush_scheduled_ = false;
+  const auto begin = loop_.now();
+  if (std::exchange(resources_changed_, false)) resolve_config();
+  if (graph_.pending()) outputs_.batch(graph_.flush());
+  if (auto speaker = intent_.compute()) outputs_.speaker(*speaker);
+  report_calc();
+  flush_seconds_.observe(std::chrono::duration<double>(loop_.now() - begin).count());
+}
+
+void Core::resolve_config() {
+  resources_.apply_to(options_.layers);
+  config::Config resolved = options_.layers.resolve();
+  if (resolved == config_) return;
+  if (resolved.problems() != config_.problems()) log_problems(resolved);
+  config_ = std::move(resolved);
+  graph_.configure(calc_options(config_, node_));
+  outputs_.config(config_);
+  log::info("config_changed");
+}
+
+void Core::reload_file() {
+  if (const auto r = agent::reload_file(options_); !r.ok()) {
+    log::warn("config_file_invalid", kv("error", r.error()));
+    return;
+  }
+  resources_changed_ = true;
+  schedule_flush();
+}
+
+void Core::report_calc() {
+  const auto& problems = graph_.problems();
+  std::string detail;
+  if (!problems.empty()) {
+    const auto& [key, problem] = *problems.begin();
+    detail = std::to_string(problems.size()) + " invalid objects, first " + model::describe(key) +
+             ": " + problem.reason;
+  }
+  health_.report(kCalc, in_sync_, std::move(detail));
+}
+
+}  // namespace margay::agent

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// The core loop's work: updates from the source into configuration, calculation and BGP intent, and
+// what follows from them out to the threads that act. Lives on one loop; calls its outputs there.
+// Nothing goes out before the source has been in sync once; afterwards one flush follows each burst
+// of updates that is at hand, without a fixed delay.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "agent/calc/graph.h"
+#include "agent/config/resources.h"
+#include "agent/health/health.h"
+#include "agent/options.h"
+#include "agent/plane_thread.h"
+#include "agent/sync/source.h"
+#include "base/metrics.h"
+#include "bgp/intent/intent.h"
+
+namespace margay::agent {
+
+class Core {
+ public:
+  static constexpr std::string_view kSync = "sync";
+  static constexpr std::string_view kCalc = "calc";
+
+  struct Outputs {
+    std::function<void(model::Batch)> batch;
+    std::function<void(const config::Config&)> config;       // after a change
+    std::function<void(const bgp::SpeakerConfig&)> speaker;  // after a change
+  };
+
+  // `store`: read directly, instead of a Typha; lives on `loop` and outlives this object.
+  Core(EventLoop& loop, Options options, Outputs outputs, health::Health& health,
+       metrics::Registry& registry, datastore::Store* store);
+  Core(const Core&) = delete;
+  Core& operator=(const Core&) = delete;
+
+  // Connects to the source; an error is one of configuration.
+  [[nodiscard]] Result<void> start();
+  void reload_file();  // SIGHUP
+
+  [[nodiscard]] const config::Config& config() const { return config_; }
+  [[nodiscard]] const calc::Graph& graph() const { return graph_; }
+  [[nodiscard]] const sync::Source* source() const { return source_.get(); }
+
+ private:
+  void on_updates(std::vector<sync::Update>&& updates);
+  void on_update(sync::Update&& update);
+  void on_felix_configuration(const model::Key& key, const sync::Update& update);
+  void on_own_node(const sync::Update& update);
+  void on_in_sync();
+  void on_status(const sync::Status& status);
+  void schedule_flush();
+  void flush();
+  void resolve_config();
+  void report_calc();
+
+  EventLoop& loop_;
+  Options options_;
+  Outputs outputs_;
+  health::Health& health_;
+  datastore::Store* store_;
+  config::Config config_;
+  std::string node_;
+  config::Resources resources_;
+  calc::Graph graph_;
+  bgp::Intent intent_;
+  bool in_sync_ = false;
+  bool resources_changed_ = false;
+  bool flush_scheduled_ = false;
+  metrics::Counter& updates_;
+  metrics::Counter& unknown_keys_;
+  metrics::Histogram& flush_seconds_;
+  metrics::Gauge& connected_;
+  Heartbeat heartbeat_;
+  std::unique_ptr<sync::Source> source_;
+};
+
+}  // namespace margay::agent

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// The policy plane on its thread. All members may be called from any thread but the destructor.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "agent/local_api/local_api.h"
+#include "agent/plane_thread.h"
+#include "base/loop/mailbox.h"
+#include "base/metrics.h"
+#include "dataplane/managers/policy_plane.h"
+
+namespace margay::agent {
+
+class PolicyThread {
+ public:
+  static constexpr std::string_view kSubsystem = "policy";
+
+  PolicyThread(health::Health& health, metrics::Registry& registry, policy::PolicyConfig config);
+  ~PolicyThread();
+  PolicyThread(const PolicyThread&) = delete;
+  PolicyThread& operator=(const PolicyThread&) = delete;
+
+  void apply(model::Batch batch) { batches_.push(std::move(batch)); }
+  void configure(policy::PolicyConfig config);
+  void show(local_api::Answer answer);
+
+ private:
+  void start();
+  void report(const managers::PolicyStatus& status);
+
+  health::Health& health_;
+  AsioLoop loop_{"nft"};
+  Mailbox<model::Batch> batches_;
+  std::unique_ptr<managers::PolicyPlane> plane_;
+  std::unique_ptr<Heartbeat> heartbeat_;
+  EventLoop::Timer retry_;
+};
+
+}  // namespace margay::agent

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/route_thread.h"
+
+#include <utility>
+
+#include "agent/show.h"
+#include "base/log.h"
+
+namespace margay::agent {
+namespace {
+
+using namespace std::chrono_literals;
+
+std::string detail_of(const dataplane::RoutePlaneStatus& s) {
+  if (!s.desired_in_sync) return "waiting for the first complete view";
+  if (s.failing == 0) return "";
+  const dataplane::RouteFailure& first = s.failures.front();
+  return std::to_string(s.failing) + " objects failing, first " + first.object + ": " +
+         first.reason;
+}
+
+}  // namespace
+
+RouteThread::RouteThread(health::Health& health, metrics::Registry& registry,
+                         dataplane::RouteConfig config, dataplane::RoutePlaneEvents events)
+    : health_(health),
+      registry_(registry),
+      config_(std::move(config)),
+      events_(std::move(events)),
+      batches_(loop_,
+               [this](std::vector<model::Batch> batches) {
+                 for (model::Batch& b : batches) {
+                   if (plane_) {
+                     plane_->apply(b);
+                   } else {
+                     early_batches_.push_back(std::move(b));
+                   }
+                 }
+                 report();
+               }),
+      bgp_routes_(loop_, [this](std::vector<std::vector<dataplane::BgpRoute>> all) {
+        for (auto& routes : all) {
+          if (plane_) {
+            plane_->replace_bgp_routes(std::move(routes));
+          } else {
+            early_routes_.push_back(std::move(routes));
+          }
+        }
+      }) {
+  loop_.post([this] {
+    heartbeat_ = std::make_unique<Heartbeat>(loop_, health_, kSubsystem, [this] { report(); });
+    start();
+  });
+  loop_.run_in_thread();
+}
+
+RouteThread::~RouteThread() { loop_.join(); }
+
+void RouteThread::start() {
+  dataplane::RoutePlaneEvents events = events_;
+  events.on_in_sync = [this, then = events_.on_in_sync] {
+    report();
+    if (then) then();
+  };
+  auto plane = dataplane::RoutePlane::open(loop_, config_, std::move(events), registry_);
+  if (!plane.ok()) {
+    log::error("routes_start_failed", kv("error", plane.error()));
+    health_.report(kSubsystem, false, plane.error().message());
+    retry_ = loop_.after(1s, [this] { start(); });
+    return;
+  }
+  plane_ = std::move(plane).value();
+  for (const model::Batch& b : std::exchange(early_batches_, {})) plane_->apply(b);
+  for (auto& routes : std::exchange(early_routes_, {}))
+    plane_->replace_bgp_routes(std::move(routes));
+  if (early_bgp_synced_) plane_->bgp_synced();
+  report();
+}
+
+void RouteThread::report() {
+  if (!plane_) return;
+  const dataplane::RoutePlaneStatus status = plane_->status();
+  health_.report(kSubsystem, status.applied, detail_of(status));
+}
+
+void RouteThread::bgp_synced() {
+  loop_.post([this] {
+    early_bgp_synced_ = true;
+    if (plane_) plane_->bgp_synced();
+  });
+}
+
+void RouteThread::configure(dataplane::RouteConfig config) {
+  loop_.post([this, config = std::move(config)]() mutable {
+    config_ = std::move(config);
+    if (plane_) plane_->set_config(config_);
+  });
+}
+
+void RouteThread::show(local_api::Answer answer) {
+  loop_.post([this, answer = std::move(answer)] {
+    answer(plane_ ? show_routes(plane_->status(), plane_->interfaces(), loop_.now())
+                  : std::string("{}"));
+  });
+}
+
+}  // namespace margay::agent

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/show.h"
+
+#include <nlohmann/json.hpp>
+
+namespace margay::agent {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+double age(Clock::time_point then, Clock::time_point now) {
+  return std::chrono::duration<double>(now - then).count();
+}
+
+std::string_view name_of(bgp::PeerType type) {
+  switch (type) {
+    case bgp::PeerType::mesh:
+      return "node-to-node mesh";
+    case bgp::PeerType::node:
+      return "node specific";
+    case bgp::PeerType::global:
+      return "global";
+    case bgp::PeerType::local_workload:
+      return "local workload";
+  }
+  return "";
+}
+
+}  // namespace
+
+std::string show_policy(const managers::PolicyStatus& s, Clock::time_point now) {
+  Json out{{"inSync", s.in_sync},
+           {"applied", s.applied},
+           {"pending", s.pending},
+           {"lastError", s.last_error},
+           {"quarantined", s.quarantined},
+           {"failsClosed", s.fails_closed},
+           {"chains", s.chains},
+           {"rules", s.rules},
+           {"sets", s.sets},
+           {"elements", s.elements},
+           {"repairs", s.repairs}};
+  if (s.applied) out["lastApplySecondsAgo"] = age(s.last_apply, now);
+  return out.dump();
+}
+
+std::string show_routes(const dataplane::RoutePlaneStatus& s,
+                        const std::vector<dataplane::InterfaceState>& interfaces,
+                        Clock::time_point now) {
+  Json out{{"inSync", s.desired_in_sync},
+           {"applied", s.applied},
+           {"pending", s.pending},
+           {"wanted", s.routes_wanted},
+           {"installed", s.routes_installed},
+           {"bgp", s.bgp_routes},
+           {"bgpUnresolved", s.bgp_unresolved},
+           {"neighbours", s.neighbours},
+           {"fdb", s.fdb_entries},
+           {"repairs", s.repairs},
+           {"resyncs", s.resyncs},
+           {"failing", s.failing}};
+  if (s.last_apply) out["lastApplySecondsAgo"] = age(*s.last_apply, now);
+  out["failures"] = Json::array();
+  for (const auto& f : s.failures) {
+    out["failures"].push_back({{"object", f.object},
+                               {"errno", f.sys_errno},
+                               {"reason", f.reason},
+                               {"attempts", f.attempts}});
+  }
+  out["interfaces"] = Json::array();
+  for (const auto& i : interfaces) {
+    Json addresses = Json::array();
+    for (const auto& a : i.addresses) addresses.push_back(a.to_string());
+    out["interfaces"].push_back({{"name", i.name},
+                                 {"up", i.up},
+                                 {"running", i.running},
+                                 {"mtu", i.mtu},
+                                 {"addresses", addresses}});
+  }
+  return out.dump();
+}
+
+std::string show_sync(const sync::Status& s, Clock::time_point now) {
+  return Json{{"connected", s.connected},
+              {"inSync", s.in_sync},
+              {"sinceSecondsAgo", age(s.since, now)},
+              {"revision", s.revision.value()},
+              {"storeId", s.store_id},
+              {"endpoint", s.endpoint},
+              {"error", s.error},
+              {"connects", s.connects},
+              {"snapshots", s.snapshots},
+              {"updates", s.updates}}
+      .dump();
+}
+
+std::string show_calc(const calc::Counts& c, const std::map<model::Key, calc::Problem>& problems) {
+  Json out{{"policies", c.policies},
+           {"activePolicies", c.active_policies},
+           {"activeProfiles", c.active_profiles},
+           {"tiers", c.tiers},
+           {"endpoints", c.endpoints},
+           {"localEndpoints", c.local_endpoints},
+           {"activeSets", c.active_sets},
+           {"setMembers", c.set_members}};
+  out["problems"] = Json::array();
+  for (const auto& [key, problem] : problems) {
+    out["problems"].push_back(
+        {{"object", model::describe(key)}, {"reason", problem.reason}, {"denies", problem.denies}});
+  }
+  return out.dump();
+}
+
+std::string show_bgp(const bgp::SpeakerStatus& s) {
+  Json out{{"routerId", to_string(s.router_id)}, {"localAs", s.local_as.value()},
+           {"listening", s.listening},           {"listenError", s.listen_error},
+           {"initialSync", s.initial_sync},      {"prefixes", s.prefixes}};
+  out["peers"] = Json::array();
+  for (const auto& p : s.peers) {
+    out["peers"].push_back({{"name", p.name},
+                            {"type", name_of(p.type)},
+                            {"address", p.address.to_string()},
+                            {"port", p.port},
+                            {"remoteAs", p.remote_as.value()},
+                            {"state", p.state},
+                            {"since", std::chrono::system_clock::to_time_t(p.since)},
+                            {"info", p.info},
+                            {"fsm", p.fsm},
+                            {"lastError", p.last_error},
+                            {"established", p.counters.established},
+                            {"messagesIn", p.counters.messages_in},
+                            {"messagesOut", p.counters.messages_out},
+                            {"prefixesIn", p.counters.prefixes_in},
+                            {"prefixesAccepted", p.counters.prefixes_accepted},
+                            {"prefixesOut", p.counters.prefixes_out}});
+  }
+  return out.dump();
+}
+
+std::string show_bgp_routes(const std::vector<bgp::RouteStatus>& routes) {
+  Json out = Json::array();
+  for (const auto& r : routes) {
+    out.push_back({{"prefix", r.prefix.to_string()},
+                   {"nextHop", r.next_hop.to_string()},
+                   {"peer", r.peer},
+                   {"best", r.best},
+                   {"stale", r.stale},
+                   {"asPath", r.as_path},
+                   {"localPref", r.local_pref},
+                   {"med", r.med},
+                   {"communities", r.communities}});
+  }
+  return out.dump();
+}
+
+std::string show_config(const config::Config& config) {
+  Json out{{"parameters", Json::array()}, {"problems", Json::array()}};
+  for (const config::Parameter& p : config::parameters()) {
+    if (p.effect == config::Effect::refused) continue;
+    out["parameters"].push_back({{"name", p.name},
+                                 {"value", config.text(p.name)},
+                                 {"source", config::to_string(config.source(p.name))}});
+  }
+  for (const config::Problem& p : config.problems()) out["problems"].push_back(p.message);
+  return out.dump();
+}
+
+}  // namespace margay::agent

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// The subsystems' states as JSON, for the local API. Pure.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "agent/calc/graph.h"
+#include "agent/config/config.h"
+#include "agent/sync/source.h"
+#include "base/loop/event_loop.h"
+#include "bgp/speaker/status.h"
+#include "dataplane/managers/policy_plane.h"
+#include "dataplane/managers/route_plane.h"
+
+namespace margay::agent {
+
+// `now` turns the steady clock's points into ages in seconds.
+[[nodiscard]] std::string show_policy(const managers::PolicyStatus& status, Clock::time_point now);
+[[nodiscard]] std::string show_routes(const dataplane::RoutePlaneStatus& status,
+                                      const std::vector<dataplane::InterfaceState>& interfaces,
+                                      Clock::time_point now);
+[[nodiscard]] std::string show_sync(const sync::Status& status, Clock::time_point now);
+[[nodiscard]] std::string show_calc(const calc::Counts& counts,
+                                    const std::map<model::Key, calc::Problem>& problems);
+[[nodiscard]] std::string show_bgp(const bgp::SpeakerStatus& status);
+[[nodiscard]] std::string show_bgp_routes(const std::vector<bgp::RouteStatus>& routes);
+[[nodiscard]] std::string show_config(const config::Config& config);
+
+}  // namespace margay::agent

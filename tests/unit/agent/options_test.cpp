@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/options.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <fstream>
+
+namespace margay::agent {
+namespace {
+
+Result<Options> parse(std::vector<const char*> args, std::vector<const char*> environment = {}) {
+  args.insert(args.begin(), "margay-agent");
+  environment.push_back(nullptr);
+  return parse_options(static_cast<int>(args.size()), args.data(), environment.data());
+}
+
+TEST(Options, defaults_run_with_bgp) {
+  const auto o = parse({});
+  ASSERT_TRUE(o.ok());
+  EXPECT_EQ(o->mode, Mode::run);
+  EXPECT_EQ(o->backend, Backend::bird);
+  EXPECT_EQ(o->socket_path, "/run/margay/agent.sock");
+}
+
+TEST(Options, the_nodes_name_comes_from_felixhostname_then_nodename) {
+  auto o = parse({}, {"NODENAME=n1"});
+  EXPECT_EQ(node_name(*o, o->layers.resolve()), "n1");
+  o = parse({}, {"NODENAME=n1", "FELIX_FELIXHOSTNAME=n2"});
+  EXPECT_EQ(node_name(*o, o->layers.resolve()), "n2");
+}
+
+TEST(Options, errors_name_the_argument) {
+  for (const auto& [args, word] : std::vector<std::pair<std::vector<const char*>, std::string>>{
+           {{"--nonsense"}, "--nonsense"},
+           {{"--config"}, "--config"},
+           {{"--config", "/does/not/exist"}, "/does/not/exist"}}) {
+    const auto o = parse(args);
+    ASSERT_FALSE(o.ok()) << word;
+    EXPECT_NE(o.error().message().find(word), std::string::npos) << o.error().message();
+  }
+  const auto o = parse({}, {"CALICO_NETWORKING_BACKEND=frr"});
+  ASSERT_FALSE(o.ok());
+  EXPECT_NE(o.error().message().find("frr"), std::string::npos);
+}
+
+TEST(Options, the_file_is_below_the_environment_and_a_bad_reload_changes_nothing) {
+  const std::string path = testing::TempDir() + "margay-options-test.cfg";
+  std::ofstream(path) << "HealthPort = 1\nVXLANPort = 2\n";
+  auto o = parse({"--config", path.c_str()}, {"FELIX_HEALTHPORT=3"});
+  ASSERT_TRUE(o.ok()) << o.error().message();
+  EXPECT_EQ(o->layers.resolve().number("HealthPort"), 3U);
+  EXPECT_EQ(o->layers.resolve().number("VXLANPort"), 2U);
+  std::ofstream(path) << "nonsense\n";
+  EXPECT_FALSE(reload_file(*o).ok());
+  EXPECT_EQ(o->layers.resolve().number("VXLANPort"), 2U);
+  std::ofstream(path) << "VXLANPort = 4\n";
+  EXPECT_TRUE(reload_file(*o).ok());
+  EXPECT_EQ(o->layers.resolve().number("VXLANPort"), 4U);
+  std::remove(path.c_str());
+}
+
+}  // namespace
+}  // namespace margay::agent
