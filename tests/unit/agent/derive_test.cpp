@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <tuple>
+
 namespace margay::agent {
 namespace {
 
@@ -16,7 +19,13 @@ config::Config with(config::Texts texts) {
 
 TEST(Derive, the_defaults_are_the_modules_defaults) {
   const config::Config c = with({});
-  EXPECT_EQ(policy_config(c), policy::PolicyConfig{});
+  policy::PolicyConfig got = policy_config(c), want;
+  for (auto* list : {&got.failsafe_in, &got.failsafe_out, &want.failsafe_in, &want.failsafe_out}) {
+    std::sort(list->begin(), list->end(), [](const auto& a, const auto& b) {
+      return std::tie(a.protocol, a.port) < std::tie(b.protocol, b.port);
+    });
+  }
+  EXPECT_EQ(got, want);
   EXPECT_EQ(route_config(c, true), dataplane::RouteConfig{});
   EXPECT_FALSE(served(c).probes.has_value());
   EXPECT_FALSE(served(c).metrics.has_value());
