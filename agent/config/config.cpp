@@ -75,7 +75,9 @@ Config Layers::resolve() const {
   Config out;
   for (const Parameter& p : parameters()) {
     if (p.effect == Effect::refused) continue;
-    out.values_[std::string(p.name)] = {std::string(p.default_value), Source::built_in};
+    auto value = canonical(p, p.default_value);
+    MARGAY_ASSERT(value.ok());
+    out.values_[std::string(p.name)] = {std::move(value).value(), Source::built_in};
   }
   for (std::size_t i = 0; i < kSources; ++i) {
     const auto source = static_cast<Source>(i);
