@@ -51,7 +51,8 @@ bool OutGroup::set(DestId dest, AttrId attributes, PeerId source) {
       return false;
     }
     if (attributes == kNoAttr) source = old.source;  // its source has nothing to be told
-    replaces = old.replaces || (old.attributes != kNoAttr && old.source != source);
+    // Also after a withdrawal, which a slow peer may not have seen.
+    replaces = old.replaces || old.source != source;
     if (old.attributes != kNoAttr) --advertised_;
     drop(old);
   } else if (attributes == kNoAttr) {
