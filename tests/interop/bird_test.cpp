@@ -146,5 +146,146 @@ TEST_F(BirdTest, exchanges_routes_of_both_families_both_ways) {
   EXPECT_NE(v6.find("BGP.next_hop: fd99::1"), v6.npos) << v6;
 }
 
+TEST_F(BirdTest, follows_withdrawals_both_ways) {
+  Bird bird(bird_config());
+  make_speaker();
+  auto c = config();
+  speaker_->set_config(c);
+  ASSERT_TRUE(until([&] { return sink_.routes.size() == 3; })) << states();
+  (void)bird.ask("disable static4");
+  EXPECT_TRUE(until([&] { return sink_.routes.size() == 1; }));
+  (void)bird.ask("enable static4");
+  EXPECT_TRUE(until([&] { return sink_.routes.size() == 3; }));
+  ASSERT_TRUE(
+      until([&] { return bird.ask("show route").find("10.65.1.0/26") != std::string::npos; }));
+  c.originated.erase(c.originated.begin());
+  speaker_->set_config(c);
+  std::string routes;
+  EXPECT_TRUE(until([&] {
+    routes = bird.ask("show route");
+    return routes.find("10.65.1.0/26") == routes.npos;
+  })) << routes;
+  EXPECT_NE(routes.find("fd65:0:0:1::/122"), routes.npos) << routes;
+}
+
+TEST_F(BirdTest, drops_the_routes_of_a_killed_peer_after_its_restart_time_and_comes_back) {
+  Bird bird(bird_config("hold time 9; graceful restart time 1;"));
+  make_speaker();
+  speaker_->set_config(config());
+  ASSERT_TRUE(until([&] { return sink_.routes.size() == 3; })) << states();
+  bird.kill();
+  EXPECT_TRUE(until([&] { return sink_.routes.empty(); })) << states();
+  EXPECT_TRUE(until([&] {
+    return states().find("Active Socket: Connection refused") != std::string::npos ||
+           states().find("Connect Socket: Connection refused") != std::string::npos;
+  })) << states();
+  bird.start();
+  EXPECT_TRUE(until([&] { return all_up() && sink_.routes.size() == 3; })) << states();
+}
+
+TEST_F(BirdTest, loses_no_route_while_bird_restarts) {
+  Bird bird(bird_config("hold time 90; graceful restart on;"));
+  make_speaker();
+  speaker_->set_config(config());
+  ASSERT_TRUE(until([&] { return sink_.routes.size() == 3; })) << states();
+  bird.kill();
+  ASSERT_TRUE(until([&] { return !all_up(); }));
+  bird.start();
+  std::size_t least = 3;
+  EXPECT_TRUE(until([&] {
+    least = std::min(least, sink_.routes.size());
+    return all_up();
+  })) << states();
+  EXPECT_EQ(least, 3U);
+}
+
+TEST_F(BirdTest, bird_keeps_our_routes_while_we_restart) {
+  Bird bird(bird_config("hold time 90; graceful restart on;"));
+  make_speaker();
+  speaker_->set_config(config());
+  const auto has_route = [&] {
+    return bird.ask("show route 10.65.1.0/26").find("10.65.1.0/26") != std::string::npos;
+  };
+  ASSERT_TRUE(until([&] { return all_up() && has_route(); })) << states();
+  speaker_->stop(true);
+  ASSERT_TRUE(until(
+      [&] { return bird.ask("show protocols node4").find("Established") == std::string::npos; }));
+  EXPECT_TRUE(has_route());
+  speaker_ = std::make_unique<Speaker>(loop_, transport_, sink_, registry_,
+                                       SpeakerOptions{.restarting = true});
+  speaker_->set_config(config());
+  bool kept = true;
+  EXPECT_TRUE(until([&] {
+    kept = kept && has_route();
+    return all_up();
+  })) << states();
+  EXPECT_TRUE(kept);
+}
+
+TEST_F(BirdTest, needs_the_same_password) {
+  Bird bird(bird_config("hold time 9; password \"sesame\";"));
+  make_speaker();
+  auto c = config();
+  for (auto& p : c.peers) p.session.password = "sesame";
+  speaker_->set_config(c);
+  EXPECT_TRUE(until([&] { return all_up() && sink_.routes.size() == 3; })) << states();
+  for (auto& p : c.peers) p.session.password = "wrong";
+  speaker_->set_config(c);
+  EXPECT_TRUE(until([&] { return states().find("timed out") != std::string::npos; })) << states();
+  EXPECT_FALSE(all_up());
+}
+
+TEST_F(BirdTest, takes_connections_when_it_is_passive) {
+  Bird bird(bird_config());
+  make_speaker();
+  auto c = config();
+  for (auto& p : c.peers) p.session.passive = true;
+  speaker_->set_config(c);
+  EXPECT_TRUE(until([&] { return all_up() && sink_.routes.size() == 3; })) << states();
+}
+
+TEST_F(BirdTest, secures_the_session_by_ttl) {
+  Bird bird(bird_config("hold time 9; multihop 1; ttl security on;"));
+  make_speaker();
+  auto c = config();
+  for (auto& p : c.peers) p.session.ttl_security = 1;
+  speaker_->set_config(c);
+  EXPECT_TRUE(until([&] { return all_up() && sink_.routes.size() == 3; })) << states();
+}
+
+TEST_F(BirdTest, changes_peers_live) {
+  Bird bird(bird_config());
+  make_speaker();
+  auto c = config();
+  speaker_->set_config(c);
+  ASSERT_TRUE(until([&] { return all_up() && sink_.routes.size() == 3; })) << states();
+  const auto v6 = c.peers.back();
+  c.peers.pop_back();
+  speaker_->set_config(c);
+  EXPECT_TRUE(until([&] { return sink_.routes.size() == 2; }));
+  EXPECT_TRUE(until([&] {
+    return bird.ask("show protocols node6").find("Peer de-configured") != std::string::npos;
+  })) << bird.ask("show protocols");
+  c.peers.push_back(v6);
+  speaker_->set_config(c);
+  EXPECT_TRUE(until([&] { return all_up() && sink_.routes.size() == 3; })) << states();
+  EXPECT_EQ(speaker_->status().peers[0].counters.established, 1U) << "the other session stood";
+}
+
+TEST_F(BirdTest, answers_and_sends_route_refresh) {
+  Bird bird(bird_config());
+  make_speaker();
+  speaker_->set_config(config());
+  ASSERT_TRUE(until([&] { return all_up() && sink_.routes.size() == 3; })) << states();
+  const auto before = speaker_->status().peers[0].counters;
+  (void)bird.ask("reload node4");
+  EXPECT_TRUE(until([&] {
+    const auto now = speaker_->status().peers[0].counters;
+    return now.updates_in > before.updates_in && now.updates_out > before.updates_out;
+  }));
+  EXPECT_EQ(sink_.routes.size(), 3U);
+  EXPECT_EQ(speaker_->status().peers[0].counters.established, before.established);
+}
+
 }  // namespace
 }  // namespace margay::bgp
