@@ -118,7 +118,7 @@ constexpr auto fields(Tag<PrependAsPath>) {
   return std::tuple{field("prefix", &PrependAsPath::prefix, Required{}, MaxItems{10})};
 }
 constexpr auto fields(Tag<SetPriority>) {
-  return std::tuple{field("value", &SetPriority::value, Required{}, kPriority, Always{})};
+  return std::tuple{field("value", &SetPriority::value, Required{}, kPriority)};
 }
 constexpr auto fields(Tag<BgpFilterOperation>) {
   using T = BgpFilterOperation;

@@ -79,7 +79,13 @@ class Handler : public YAML::EventHandler {
   std::string error;
   std::size_t error_line = 0;
 
-  void OnDocumentStart(const YAML::Mark&) override { builder_ = TreeBuilder(); }
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    // yaml-cpp 0.7 takes a token that fits nowhere, such as a lone "}", for an empty document, and
+    // never gets beyond it.
+    if (mark.pos == document_start_) must(builder_.fail(line(mark), "malformed YAML: stray text"));
+    document_start_ = mark.pos;
+    builder_ = TreeBuilder();
+  }
   void OnDocumentEnd() override {
     Tree tree = builder_.take();
     if (!tree.root.is_null()) trees.push_back(std::move(tree));
@@ -139,6 +145,7 @@ class Handler : public YAML::EventHandler {
 
   TreeBuilder builder_;
   std::size_t last_line_ = 1;
+  int document_start_ = -1;
 };
 
 }  // namespace

@@ -169,6 +169,8 @@ TEST(Documents, errors_name_file_and_line) {
       {"a: .inf\n", "'.inf' is not a value that JSON has"},
       {"a: !!binary aGk=\n", "unknown tag 'binary'"},
       {"kind: T\xff", "f.yaml: not UTF-8 text"},
+      {"a: 1\n}\n", "f.yaml:"},
+      {"]", "f.yaml:1: malformed YAML: stray text"},
       {"just text", "f.yaml:1: a resource must be a map"},
       {"- 1\n- 2", "a resource must be a map"},
       {"{\"kind\": \"Tier\",\n \"apiVersion\": }", "f.yaml:2: malformed JSON"},
