@@ -80,7 +80,7 @@ class Handler : public YAML::EventHandler {
   std::size_t error_line = 0;
 
   void OnDocumentStart(const YAML::Mark& mark) override {
-    // yaml-cpp 0.7 takes a token that fits nowhere, such as a lone "}", for an empty document, and
+    // yaml-cpp 0.7 takes a token that fits nowhere, such as a lone ",", for an empty document, and
     // never gets beyond it.
     if (mark.pos == document_start_) must(builder_.fail(line(mark), "malformed YAML: stray text"));
     document_start_ = mark.pos;
