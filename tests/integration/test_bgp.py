@@ -5,6 +5,7 @@ import signal
 import pytest
 from lab import observe, resources
 from lab.lab import CROSS_SUBNET, FAMILIES, ROUTED, Lab
+from lab.monitor import Monitor
 from lab.observe import PROTOCOL_BGP
 from lab.topology import OUTSIDE, TOR_ASN
 
@@ -150,16 +151,25 @@ def test_routes_are_withdrawn_when_a_node_dies(peers):
 
 
 def test_routes_are_withdrawn_when_a_node_leaves(peers):
-    node = peers.nodes["node-3"]
-    resource = peers.node_resource(node)
-
-    def remove():
-        peers.agents["node-3"].process.stop(signal.SIGTERM)
-        peers.delete(resource)
-
-    leave(peers, remove)
+    resource = peers.node_resource(peers.nodes["node-3"])
+    leave(peers, lambda: peers.delete(resource))
     assert all(len(status(peers, n)[1]) == 4 for n in ("node-1", "node-2"))
     peers.apply(resource)
-    peers.start_agent("node-3")
-    peers.wait_agent_ready("node-3")
     come_back(peers)
+
+
+def test_an_agent_that_restarts_keeps_its_routes_in_the_fabric(peers):
+    """Graceful restart: neither the mesh nor the ToR withdraws anything while it is down."""
+    agent = peers.agents["node-3"]
+    blocks = {str(ROUTED.block(peers.nodes["node-3"], f)) for f in FAMILIES}
+    come_back(peers)
+    watched = [Monitor(ns, nftables=False) for ns in (peers.nodes["node-1"].ns, peers.fabric.tor)]
+    agent.process.stop(signal.SIGTERM)
+    peers.expect(peers.everyone(), 2)
+    agent.start()
+    come_back(peers)
+    for monitor in watched:
+        lost = [str(e) for e in monitor.drain()
+                if e.kind == "route" and e.deleted and e.detail["dst"] in blocks]
+        monitor.close()
+        assert not lost

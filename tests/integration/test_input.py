@@ -89,14 +89,32 @@ def test_lists_and_several_documents(cluster):
     cluster.delete(*sets)
 
 
-def test_a_policy_with_ten_thousand_rules(cluster):
+def policy_of(count):
     rules = [allow("TCP", [1 + i % 60_000], source={"nets": [f"192.0.{i % 256}.{i // 256}/32"]})
-             for i in range(9_999)] + [allow("TCP", [80])]
-    big = network_policy("big", "pool == 'routed'", ingress=rules)
+             for i in range(count - 1)] + [allow("TCP", [80])]
+    return network_policy("big", "pool == 'routed'", ingress=rules)
+
+
+def test_a_policy_with_as_many_rules_as_are_allowed(cluster):
+    big = policy_of(1024)
     cluster.apply(big)
     try:
         cluster.expect(cluster.paths("*", ["routed-1"], families=[4])
                        | cluster.paths("vxlan-1", "routed-1", "dropped", "udp"), 30)
+    finally:
+        cluster.delete(big)
+    cluster.expect(cluster.everyone(dst=["routed-1"]), 30)
+
+
+def test_a_policy_with_ten_thousand_rules(cluster):
+    """margayctl refuses it; written past it, it is enforced, and nothing else suffers."""
+    big = policy_of(10_000)
+    refuse(cluster, json.dumps(big), "spec.ingress", "1024")
+    cluster.put_keys({resources.store_key(big, "networkpolicies"): json.dumps(big)})
+    try:
+        cluster.expect(cluster.paths("vxlan-1", "routed-1", "dropped", "udp")
+                       | cluster.everyone(dst=["vxlan-1"]), 30)
+        assert all(agent.process.alive for agent in cluster.agents.values())
     finally:
         cluster.delete(big)
     cluster.expect(cluster.everyone(dst=["routed-1"]), 30)

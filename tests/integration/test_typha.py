@@ -57,7 +57,7 @@ def test_forwarding_stays_while_typha_is_gone(pair, number):
         pair.expect(pair.everyone(), 2)
         for node in pair.nodes.values():
             assert observe.kernel_state(node.ns) == states[node.name]
-            pair.until(lambda: "typha" in pair.agents[node.name].get("/readiness")[1].lower(), 10)
+            pair.until(lambda: "not connected" in pair.agents[node.name].get("/readiness")[1], 10)
     for node in pair.nodes.values():
         assert observe.kernel_state(node.ns) == states[node.name]
 
