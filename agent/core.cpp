@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/core.h"
 
+#include <malloc.h>
+
 #include "agent/version.h"
 #include "base/log.h"
 #include "model/codec.h"
 
 namespace margay::agent {
 namespace {
+
+constexpr std::chrono::seconds kTrimDelay{2};
 
 calc::Options calc_options(const config::Config& config, const std::string& node) {
   calc::Options out;
@@ -169,6 +173,8 @@ void Core::flush() {
   if (graph_.pending()) outputs_.batch(graph_.flush());
   if (auto speaker = intent_.compute()) outputs_.speaker(*speaker);
   report_calc();
+  // The first view's transient memory goes back once the dataplanes have it.
+  if (std::exchange(trim_pending_, false)) trim_ = loop_.after(kTrimDelay, [] { malloc_trim(0); });
   flush_seconds_.observe(std::chrono::duration<double>(loop_.now() - begin).count());
 }
 

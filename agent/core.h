@@ -70,6 +70,8 @@ class Core {
   bool in_sync_ = false;
   bool resources_changed_ = false;
   bool flush_scheduled_ = false;
+  bool trim_pending_ = true;
+  EventLoop::Timer trim_;
   metrics::Counter& updates_;
   metrics::Counter& unknown_keys_;
   metrics::Histogram& flush_seconds_;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // margay-agent: the composition root. Builds every part, tells each what it needs of the others,
 // and runs the core loop until a signal. Forwarding stays as it is when the process ends.
+#include <malloc.h>
+
 #include <csignal>
 #include <cstdio>
 #include <future>
@@ -20,6 +22,7 @@
 #include "base/service_manager.h"
 #include "datastore/service/store_server.h"
 #include "datastore/sqlite/sqlite_store.h"
+#include "proto/transport.h"
 
 namespace margay::agent {
 namespace {
@@ -188,5 +191,8 @@ int main(int argc, const char* const* argv, const char* const* environment) {
 
 int main(int argc, char** argv, char** environment) {
   std::signal(SIGPIPE, SIG_IGN);
+  // Threads share one heap: what the first view leaves free in one serves the others.
+  mallopt(M_ARENA_MAX, 1);
+  margay::transport::adopt_grpc_log();
   return margay::agent::main(argc, argv, environment);
 }
