@@ -3,9 +3,11 @@
 // and runs the core loop until a signal. Forwarding stays as it is when the process ends.
 #include <malloc.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <future>
+#include <map>
 
 #include "agent/bgp_thread.h"
 #include "agent/core.h"
@@ -88,6 +90,29 @@ int fail(std::string_view event, const Error& error) {
   return error.code == Code::invalid ? kUsageError : 1;
 }
 
+// Tells the policy thread of every link that is no workload's; called on the route thread.
+auto interfaces_to(PolicyThread& policy, std::vector<std::string> workload_prefixes) {
+  return [&policy, prefixes = std::move(workload_prefixes),
+          known = std::map<std::string, std::vector<Ip>>()](
+             const dataplane::InterfaceState& link) mutable {
+    const bool workload = std::any_of(prefixes.begin(), prefixes.end(), [&](const std::string& p) {
+      return link.name.starts_with(p);
+    });
+    if (workload) return;
+    std::vector<Ip> addresses;
+    for (const InterfaceAddress& a : link.addresses) addresses.push_back(a.addr);
+    if (!link.present) {
+      known.erase(link.name);
+    } else if (const auto it = known.find(link.name);
+               it != known.end() && it->second == addresses) {
+      return;
+    } else {
+      known[link.name] = std::move(addresses);
+    }
+    policy.set_interfaces(known);
+  };
+}
+
 int run(Options options) {
   const config::Config config = options.layers.resolve();
   set_log_level(config);
@@ -102,7 +127,9 @@ int run(Options options) {
 
   PolicyThread policy(health, registry, policy_config(config));
   std::unique_ptr<BgpThread> bgp;  // made after `routes`, which it feeds
-  RouteThread routes(health, registry, route_config(config, speaks_bgp), {});
+  dataplane::RoutePlaneEvents events;
+  events.on_interface = interfaces_to(policy, policy_config(config).interface_prefixes);
+  RouteThread routes(health, registry, route_config(config, speaks_bgp), std::move(events));
   if (speaks_bgp) bgp = std::make_unique<BgpThread>(health, registry, routes);
 
   Core::Outputs outputs;

@@ -60,6 +60,12 @@ void PolicyThread::configure(policy::PolicyConfig config) {
       [this, config = std::move(config)]() mutable { plane_->set_config(std::move(config)); });
 }
 
+void PolicyThread::set_interfaces(std::map<std::string, std::vector<Ip>> interfaces) {
+  loop_.post([this, interfaces = std::move(interfaces)]() mutable {
+    plane_->set_interfaces(std::move(interfaces));
+  });
+}
+
 void PolicyThread::show(local_api::Answer answer) {
   loop_.post(
       [this, answer = std::move(answer)] { answer(show_policy(plane_->status(), loop_.now())); });

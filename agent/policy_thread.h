@@ -2,7 +2,9 @@
 // The policy plane on its thread. All members may be called from any thread but the destructor.
 #pragma once
 
+#include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "agent/local_api/local_api.h"
@@ -24,6 +26,8 @@ class PolicyThread {
 
   void apply(model::Batch batch) { batches_.push(std::move(batch)); }
   void configure(policy::PolicyConfig config);
+  // Links that are no workload's, with their addresses: host endpoints are found by them.
+  void set_interfaces(std::map<std::string, std::vector<Ip>> interfaces);
   void show(local_api::Answer answer);
 
  private:

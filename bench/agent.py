@@ -104,7 +104,9 @@ class Bed:
 
     def start_agent(self, ns: kernel.Namespace) -> Process:
         argv = [programs.binary(programs.AGENT_PROGRAM), "--socket", str(self.dir / "agent.sock")]
-        env = programs.agent_env(LOCAL_NODE, self._client, _TYPHA_ADDRESS)
+        # The pools are VXLAN: the nodes need no BGP, and there are none to peer with here.
+        env = programs.agent_env(LOCAL_NODE, self._client, _TYPHA_ADDRESS) | {
+            "CALICO_NETWORKING_BACKEND": "vxlan"}
         return Process(ns, f"agent{self._runs}", argv, self.dir, env)
 
     def check_complete(self, ns: kernel.Namespace, ruleset: str) -> None:
