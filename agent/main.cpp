@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <future>
 #include <map>
+#include <mutex>
 
 #include "agent/bgp_thread.h"
 #include "agent/core.h"
@@ -85,7 +86,7 @@ Result<SingleHost> open_single_host(AsioLoop& loop, const Options& options) {
   return out;
 }
 
-int fail(std::string_view event, const Error& error) {
+int fail_with(std::string_view event, const Error& error) {
   log::error(event, kv("error", error));
   return error.code == Code::invalid ? kUsageError : 1;
 }
@@ -127,7 +128,15 @@ int run(Options options) {
 
   PolicyThread policy(health, registry, policy_config(config));
   std::unique_ptr<BgpThread> bgp;  // made after `routes`, which it feeds
+  std::promise<int> ended;         // the exit status
+  const auto end = [&ended, once = std::make_shared<std::once_flag>()](int status) {
+    std::call_once(*once, [&] { ended.set_value(status); });
+  };
   dataplane::RoutePlaneEvents events;
+  events.on_fatal = [end](const std::string& reason) {
+    log::error("routes_fatal", kv("reason", reason));
+    end(1);
+  };
   events.on_interface = interfaces_to(policy, policy_config(config).interface_prefixes);
   RouteThread routes(health, registry, route_config(config, speaks_bgp), std::move(events));
   if (speaks_bgp) bgp = std::make_unique<BgpThread>(health, registry, routes);
@@ -154,7 +163,7 @@ int run(Options options) {
     if (bgp) bgp->configure(c);
   };
   auto single_host = open_single_host(loop, options);
-  if (!single_host.ok()) return fail("datastore_failed", single_host.error());
+  if (!single_host.ok()) return fail_with("datastore_failed", single_host.error());
   Core core(loop, std::move(options), std::move(outputs), health, registry,
             single_host->store.get());
 
@@ -171,23 +180,23 @@ int run(Options options) {
   });
   api.add("sync",
           [&](const local_api::Answer& a) { a(show_sync(core.source()->status(), loop.now())); });
-  if (const auto r = api.listen(socket_path); !r.ok()) return fail("local_api_failed", r.error());
-  if (const auto r = core.start(); !r.ok()) return fail("start_failed", r.error());
+  if (const auto r = api.listen(socket_path); !r.ok())
+    return fail_with("local_api_failed", r.error());
+  if (const auto r = core.start(); !r.ok()) return fail_with("start_failed", r.error());
 
-  std::promise<int> ended;
-  const auto signals =
-      loop.on_signals({SIGTERM, SIGINT, SIGHUP}, [&, done = false](int signal) mutable {
-        if (signal == SIGHUP) return core.reload_file();
-        if (!std::exchange(done, true)) ended.set_value(signal);
-      });
+  const auto signals = loop.on_signals({SIGTERM, SIGINT, SIGHUP}, [&](int signal) {
+    if (signal == SIGHUP) return core.reload_file();
+    log::info("stopping", kv("signal", signal));
+    end(0);
+  });
   const Watchdog watchdog(loop, health);
   loop.run_in_thread();
   service_manager::notify("READY=1");
-  log::info("stopping", kv("signal", ended.get_future().get()));
+  const int status = ended.get_future().get();
   service_manager::notify("STOPPING=1");
   single_host->server.reset();  // its calls end on the loop, which must still run
   loop.join();
-  return 0;
+  return status;
 }
 
 int main(int argc, const char* const* argv, const char* const* environment) {
