@@ -175,7 +175,8 @@ struct RouteTarget {
   };
   Prefix dst;
   Kind kind = Kind::remote_workload;
-  Encap encap = Encap::none;  // of the enclosing pool; none also when there is no pool
+  // Of the enclosing pool; none also when there is no pool. Of a tunnel address: its tunnel's.
+  Encap encap = Encap::none;
   bool in_pool = false;
   bool same_subnet = false;  // cross-subnet pool, and the node shares our subnet: no tunnel
   bool nat_outgoing = false;

@@ -80,8 +80,7 @@ Classes::Acquired Classes::acquire(const model::Labels& own, std::span<const std
   c.n_profiles = static_cast<std::uint32_t>(profiles.size());
   c.n_ports = static_cast<std::uint32_t>(ports.size());
   c.refs = 1;
-  for (const PairId pair : c.pairs()) holders(pair).classes.push(id);
-  for (const ProfileId profile : c.profiles()) profile_[profile].classes.push_back(id);
+  list(id);
   table_.insert(id, [this](ClassId i) { return hash_of(i); });
   return {id, true};
 }
@@ -91,17 +90,29 @@ bool Classes::release(ClassId id) {
   MARGAY_ASSERT(c.refs > 0);
   if (--c.refs != 0) return false;
   table_.erase(id, [this](ClassId i) { return hash_of(i); });
-  for (const PairId pair : c.pairs()) holders(pair).classes.erase(id);
-  for (const ProfileId profile : c.profiles()) {
-    auto& list = profile_[profile].classes;
-    const auto it = std::find(list.begin(), list.end(), id);
-    if (it == list.end()) continue;
-    *it = list.back();
-    list.pop_back();
-  }
+  const std::size_t entries = std::size_t{c.n_pairs} + c.n_profiles;
+  listed_ -= entries;
+  gone_ += entries;
   drop_words(c.all(), c.n_pairs, c.n_profiles);
   classes_.give_back(id);
+  if (gone_ > listed_ + 1024) forget_gone();
   return true;
+}
+
+void Classes::list(ClassId id) {
+  const Class& c = classes_[id];
+  for (const PairId pair : c.pairs()) holders(pair).classes.push(id);
+  for (const ProfileId profile : c.profiles()) profile_[profile].classes.push_back(id);
+  listed_ += std::size_t{c.n_pairs} + c.n_profiles;
+}
+
+void Classes::forget_gone() {
+  for (Holders& h : holders_) h.classes.assign({});
+  for (Profile& p : profile_) p.classes = {};
+  listed_ = gone_ = 0;
+  for (ClassId id = 0; id < classes_.bound(); ++id) {
+    if (live(id)) list(id);
+  }
 }
 
 void Classes::set_profile_labels(std::string_view profile, const model::Labels& labels) {
@@ -173,6 +184,7 @@ void Classes::candidates(const Requirement& requirement, std::vector<ClassId>& o
       out.insert(out.end(), profile_[p].classes.begin(), profile_[p].classes.end());
     }
   }
+  std::erase_if(out, [this](ClassId id) { return !live(id); });
   std::sort(out.begin(), out.end());
   out.erase(std::unique(out.begin(), out.end()), out.end());
 }

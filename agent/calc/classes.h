@@ -47,13 +47,15 @@ class Classes {
 
   // Replaces the labels that a profile hands down. Its classes are then stale: see classes_of.
   void set_profile_labels(std::string_view profile, const model::Labels& labels);
+  // Those that inherit from the profile, and maybe others, and ids that are free again.
   [[nodiscard]] std::span<const ClassId> classes_of(std::string_view profile) const;
 
   void effective(ClassId id, EffectiveLabels& out) const;
   [[nodiscard]] std::vector<NamedPort> ports(ClassId id) const;
   [[nodiscard]] bool has_ports(ClassId id) const { return classes_[id].n_ports != 0; }
 
-  // Upper bound of the number of classes that have such a label, and these classes (maybe more).
+  // Upper bound of the number of classes that have such a label, and these classes (maybe more,
+  // all of them live).
   [[nodiscard]] std::size_t cost(const Requirement& requirement) const;
   void candidates(const Requirement& requirement, std::vector<ClassId>& out) const;
 
@@ -89,7 +91,9 @@ class Classes {
     std::vector<PairId> labels;
     std::vector<ClassId> classes;
   };
-  // Who has a pair: classes of their own, profiles that hand it down.
+  // Who has a pair: classes of their own, profiles that hand it down. Classes that are gone stay
+  // listed until there are as many of them as live ones: to look for each in a list of thousands
+  // would make the end of a pod expensive.
   struct Holders {
     IdList classes;
     IdList profiles;
@@ -102,12 +106,15 @@ class Classes {
                   std::size_t n_profiles);
   ProfileId profile_id(std::string_view name);  // counts one reference of the name
   Holders& holders(PairId pair);
+  void list(ClassId id);
+  void forget_gone();
 
   LabelTable labels_;
   Interner names_;     // of ports
   Interner profiles_;  // names; the ids index profile_
   std::vector<Profile> profile_;
-  std::vector<Holders> holders_;  // by PairId
+  std::vector<Holders> holders_;       // by PairId
+  std::size_t listed_ = 0, gone_ = 0;  // entries in the lists of classes: of live ones, of others
   Slots<Class> classes_;
   IndexTable table_;
   std::vector<std::uint32_t> words_;  // of the class being looked up

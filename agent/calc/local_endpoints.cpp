@@ -88,6 +88,7 @@ void LocalEndpoints::put(std::string_view key, ClassId cls, Value value) {
   }
   local.rematch |= local.cls != cls || local.value.index() != value.index();
   local.resolve = true;
+  rematch_any_ = resolve_any_ = true;
   local.cls = cls;
   local.value = std::move(value);
   for (const auto& profile : local.profiles()) profiles_.add_user(profile);
@@ -109,6 +110,7 @@ void LocalEndpoints::erase(std::string_view key) {
 }
 
 void LocalEndpoints::profile_relabelled(std::string_view name) {
+  rematch_any_ = true;
   for (auto& [key, local] : locals_) {
     const auto& profiles = local.profiles();
     local.rematch |= std::find(profiles.begin(), profiles.end(), name) != profiles.end();
@@ -156,6 +158,8 @@ void LocalEndpoints::reselect(PolicyId policy, Local& local) {
 
 void LocalEndpoints::match() {
   const std::vector<PolicyId> reselected = policies_.take_reselected();
+  if (reselected.empty() && !std::exchange(rematch_any_, false)) return;
+  resolve_any_ = true;
   for (auto& [key, local] : locals_) {
     if (local.rematch) {
       rematch(local);
@@ -240,11 +244,13 @@ LocalEndpoints::Value LocalEndpoints::resolved(const Local& local) const {
 }
 
 LocalEndpoints::Changes LocalEndpoints::resolve() {
-  for (auto& [key, local] : locals_) {
-    if (local.resolve || resolve_all_) dirty_claims_.insert({local.host(), local.id()});
-    local.resolve = false;
+  if (resolve_any_ || resolve_all_) {
+    for (auto& [key, local] : locals_) {
+      if (local.resolve || resolve_all_) dirty_claims_.insert({local.host(), local.id()});
+      local.resolve = false;
+    }
   }
-  resolve_all_ = false;
+  resolve_any_ = resolve_all_ = false;
   Changes out;
   for (const ClaimKey& id : std::exchange(dirty_claims_, {})) {
     const auto it = claims_.find(id);

@@ -103,6 +103,7 @@ class LocalEndpoints {
   Profiles& profiles_;
   Tiers tiers_;
   bool resolve_all_ = false;
+  bool rematch_any_ = false, resolve_any_ = false;  // is there a local that needs it?
   std::map<std::string, Local, std::less<>> locals_;
   std::map<ClaimKey, Claim> claims_;
   std::set<ClaimKey> dirty_claims_;

@@ -47,7 +47,7 @@ margay::model::WorkloadEndpoint wep(unsigned i, bool local, unsigned app) {
   w.metadata.labels = {{"app", "a" + std::to_string(app)},
                        {"projectcalico.org/namespace", ns},
                        {"projectcalico.org/orchestrator", "k8s"},
-                       {"tier", "t" + std::to_string(i % 5)}};
+                       {"tier", "t" + std::to_string(i / 7 % 5)}};
   w.spec.orchestrator = "k8s";
   w.spec.node = local ? "node0" : "node" + std::to_string(1 + i % 1999);
   w.spec.pod = "pod" + std::to_string(i);
@@ -100,7 +100,7 @@ int synthetic() {
   for (unsigned i = 0; i < kLocal; ++i) graph.update(wep_key(i), wep(i, true, i % 20));
   const std::size_t before = heap_bytes();
   for (unsigned i = kLocal; i < kEndpoints; ++i)
-    graph.update(wep_key(i), wep(i, false, i * 7 % 20));
+    graph.update(wep_key(i), wep(i, false, (i * 7 + i / 1000) % 20));
   const std::size_t after = heap_bytes();
   const double t1 = cpu_seconds();
   graph.set_in_sync();

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "model/selector.h"
 #include "tests/unit/calc/view.h"
 
@@ -113,6 +115,24 @@ TEST_F(GraphTest, a_set_is_shared_and_changes_by_deltas) {
   EXPECT_FALSE(update.replace);
   ASSERT_EQ(update.added.size(), 1U);
   EXPECT_EQ(update.added[0].prefix.to_string(), "10.0.0.3/32");
+}
+
+TEST_F(GraphTest, labels_that_come_and_go_leave_nothing_behind) {
+  (void)sync();
+  const std::size_t before = graph.counts().labels;
+  for (int i = 0; i < 3000; ++i) {
+    graph.update(kRemote, object(workload("you", "10.0.0.2/32"),
+                                 R"({"app":"db","hash":"h)" + std::to_string(i) + "\"}"));
+    EXPECT_TRUE(i % 100 != 0 || sync().changes.empty());
+  }
+  EXPECT_LE(graph.counts().labels, before + 2);
+  policy(R"({"ingress":[{"action":"Allow","source":{"selector":"hash == 'h2999'"}},
+                        {"action":"Allow","source":{"selector":"hash == 'h1'"}},
+                        {"action":"Allow","source":{"namespaceSelector":"team == 'red'"}}]})");
+  (void)sync();
+  std::multiset<std::size_t> sizes;
+  for (const auto& [id, set] : view.sets) sizes.insert(set.members.size());
+  EXPECT_EQ(sizes, (std::multiset<std::size_t>{0, 1, 2}));
 }
 
 TEST_F(GraphTest, a_policy_is_active_only_while_it_selects_an_endpoint_of_ours) {
