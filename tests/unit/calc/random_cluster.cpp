@@ -213,11 +213,16 @@ model::EndpointSlice RandomCluster::slice() {
 }
 
 std::pair<Key, Value> RandomCluster::object() {
+  const unsigned kind = below(100);
+  return kind < 73 ? policy_object(kind) : network_object(kind);
+}
+
+// Policies, and what they select.
+std::pair<Key, Value> RandomCluster::policy_object(unsigned kind) {
   const std::string in = ns();
   const auto numbered = [this](const char* name, unsigned n) {
     return name + std::to_string(below(n));
   };
-  const unsigned kind = below(100);
   if (kind < 25) return {{Kind::workload_endpoint, in, numbered("wep", 8)}, workload(in)};
   if (kind < 40) {
     model::NetworkPolicy p;
@@ -257,16 +262,22 @@ std::pair<Key, Value> RandomCluster::object() {
     s.spec.nets = nets(5);
     return {{Kind::global_network_set, "", numbered("s", 3)}, s};
   }
-  if (kind < 73) {
-    model::HostEndpoint h;
-    h.metadata.labels = labels();
-    h.spec.node = node();
-    h.spec.interface_name = chance(50) ? "eth0" : "*";
-    if (chance(50)) h.spec.expected_ips = {address()};
-    h.spec.ports = ports();
-    h.spec.profiles = profiles(in);
-    return {{Kind::host_endpoint, "", numbered("h", 4)}, h};
-  }
+  model::HostEndpoint h;
+  h.metadata.labels = labels();
+  h.spec.node = node();
+  h.spec.interface_name = chance(50) ? "eth0" : "*";
+  if (chance(50)) h.spec.expected_ips = {address()};
+  h.spec.ports = ports();
+  h.spec.profiles = profiles(in);
+  return {{Kind::host_endpoint, "", numbered("h", 4)}, h};
+}
+
+// Nodes, addresses, and native kinds.
+std::pair<Key, Value> RandomCluster::network_object(unsigned kind) {
+  const std::string in = ns();
+  const auto numbered = [this](const char* name, unsigned n) {
+    return name + std::to_string(below(n));
+  };
   if (kind < 77) {
     model::IpPool p;
     p.spec.cidr =

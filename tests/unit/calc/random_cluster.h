@@ -25,6 +25,8 @@ class RandomCluster {
   const T& one_of(const std::vector<T>& list) {
     return list[below(static_cast<unsigned>(list.size()))];
   }
+  std::pair<model::Key, Value> policy_object(unsigned kind);
+  std::pair<model::Key, Value> network_object(unsigned kind);
   std::string node();
   std::string ns();
   std::string label();
