@@ -133,7 +133,7 @@ TEST(ExportDecider, follows_the_order_of_the_policy) {
   policy.own_blocks = {prefix("10.65.1.0/26"), prefix("10.67.1.0/26")};
   policy.service_routes = {prefix("10.96.0.0/12")};
   policy.reflected_ranges = {prefix("192.0.2.0/24")};
-  policy.pools = {prefix("10.65.0.0/16"), prefix("fd65::/48")};
+  policy.pools = {prefix("10.65.0.0/16"), prefix("10.128.0.0/16"), prefix("fd65::/48")};
   const ExportDecider decider(policy);
   const struct {
     const char* prefix;
@@ -145,6 +145,7 @@ TEST(ExportDecider, follows_the_order_of_the_policy) {
       {"10.65.2.0/26", true},        // another's block in a pool
       {"10.65.9.7/32", true},        // a borrowed address
       {"10.65.0.0/16", true},        // the pool
+      {"10.128.0.0/9", false},       // wider than a pool that begins like it
       {"10.64.0.0/15", false},       // wider than the pool
       {"10.67.1.0/26", false},       // own block, but its pool is not exported
       {"10.96.0.0/12", true},        // services
