@@ -50,7 +50,7 @@ def main() -> int:
     except agent.BenchFailed as error:
         print(f"bench/run {options.name}: {error}", file=sys.stderr)
         return 1
-    params = {"scale": options.scale, "build": "release", "tls": "mutual"}
+    params = {"scale": options.scale, "build": "release", "tls": "mutual", "backend": "vxlan"}
     print(json.dumps(report(options.name, params, options.seed, result)))
     return 0
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from . import certs, programs, resources
+from .kernel import CommandFailed
 from .monitor import Monitor
 from .probe import ALLOWED, Probe, settle
 from .process import Process
@@ -298,7 +299,7 @@ class Lab:
             try:
                 if condition():
                     return
-            except (OSError, AssertionError):
+            except (OSError, AssertionError, CommandFailed):
                 pass  # not there yet
             if time.monotonic() > deadline:
                 raise TimeoutError(f"not within {timeout} s: {explain()}")
