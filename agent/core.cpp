@@ -47,6 +47,12 @@ bgp::IntentOptions intent_options(const config::Config& config, const Options& o
   return out;
 }
 
+bool is_policy(model::Kind kind) {
+  using enum model::Kind;
+  return kind == network_policy || kind == global_network_policy ||
+         kind == kubernetes_network_policy || kind == cluster_network_policy;
+}
+
 void log_problems(const config::Config& config) {
   for (const config::Problem& p : config.problems()) {
     log::warn(p.refused ? "config_parameter_refused" : "config_parameter_invalid",
@@ -75,6 +81,8 @@ Core::Core(EventLoop& loop, Options options, Outputs outputs, health::Health& he
                                         "Time from a burst of updates to its changes.",
                                         {0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1})),
       connected_(registry.gauge("margay_sync_connected", "1 while connected to the source.")),
+      invalid_(registry.gauge("margay_resources_invalid",
+                              "Objects that are not in effect as they are stored.")),
       heartbeat_(loop, health, kCalc) {
   health_.add(kSync, {}, loop_.now());
   log_problems(config_);
@@ -114,12 +122,36 @@ void Core::on_update(sync::Update&& update) {
   if (key->kind == model::Kind::node && key->name == node_) on_own_node(update);
   const bool for_bgp = bgp::Intent::takes(key->kind);
   if (update.deleted) {
+    kept_.erase(*key);
+    held_.erase(std::hash<std::string>{}(update.key));
     graph_.remove(*key);
     if (for_bgp) intent_.remove(*key);
-  } else {
-    graph_.update(*key, update.value);
-    if (for_bgp) intent_.update(*key, update.value);
+    return;
   }
+  if (in_sync_ && keeps_last_valid(*key, update)) return;
+  graph_.update(*key, update.value);
+  if (for_bgp) intent_.update(*key, update.value);
+  if (is_policy(key->kind) && !graph_.problems().contains(*key)) {
+    held_.insert(std::hash<std::string>{}(update.key));
+  }
+}
+
+// An invalid version does not replace a valid one (architecture: last valid at the border, never in
+// calc). A policy that was never valid goes to calc, which denies what it selects; so does every
+// invalid one of the first view, because a restart knows no earlier version.
+bool Core::keeps_last_valid(const model::Key& key, const sync::Update& update) {
+  calc::Graph trial(calc_options(config_, node_));
+  trial.update(key, update.value);
+  const auto problem = trial.problems().find(key);
+  if (problem == trial.problems().end()) {
+    kept_.erase(key);
+    return false;
+  }
+  if (is_policy(key.kind) && !held_.contains(std::hash<std::string>{}(update.key))) return false;
+  log::warn("resource_invalid", kv("object", model::describe(key)),
+            kv("error", problem->second.reason));
+  kept_[key] = problem->second.reason;
+  return true;
 }
 
 void Core::on_felix_configuration(const model::Key& key, const sync::Update& update) {
@@ -200,11 +232,17 @@ void Core::reload_file() {
 
 void Core::report_calc() {
   const auto& problems = graph_.problems();
+  invalid_.set(static_cast<double>(problems.size() + kept_.size()));
   std::string detail;
   if (!problems.empty()) {
     const auto& [key, problem] = *problems.begin();
     detail = std::to_string(problems.size()) + " invalid objects, first " + model::describe(key) +
              ": " + problem.reason;
+  }
+  if (!kept_.empty()) {
+    const auto& [key, reason] = *kept_.begin();
+    detail += (detail.empty() ? "" : "; ") + std::to_string(kept_.size()) +
+              " objects stay as last valid, first " + model::describe(key) + ": " + reason;
   }
   health_.report(kCalc, in_sync_, std::move(detail));
 }

@@ -6,8 +6,11 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <string>
+#include <unordered_set>
 
 #include "agent/calc/graph.h"
 #include "agent/config/resources.h"
@@ -43,6 +46,8 @@ class Core {
 
   [[nodiscard]] const config::Config& config() const { return config_; }
   [[nodiscard]] const calc::Graph& graph() const { return graph_; }
+  // Objects whose stored version is invalid, while their last valid one stays in force: why.
+  [[nodiscard]] const std::map<model::Key, std::string>& kept() const { return kept_; }
   [[nodiscard]] const sync::Source* source() const { return source_.get(); }
 
  private:
@@ -50,6 +55,7 @@ class Core {
   void on_update(sync::Update&& update);
   void on_felix_configuration(const model::Key& key, const sync::Update& update);
   void on_own_node(const sync::Update& update);
+  [[nodiscard]] bool keeps_last_valid(const model::Key& key, const sync::Update& update);
   void on_in_sync();
   void on_status(const sync::Status& status);
   void schedule_flush();
@@ -67,6 +73,9 @@ class Core {
   config::Resources resources_;
   calc::Graph graph_;
   bgp::Intent intent_;
+  std::map<model::Key, std::string> kept_;
+  std::unordered_set<std::size_t>
+      held_;  // hashes of the keys that calculation was given a valid version of
   bool in_sync_ = false;
   bool resources_changed_ = false;
   bool flush_scheduled_ = false;
@@ -76,6 +85,7 @@ class Core {
   metrics::Counter& unknown_keys_;
   metrics::Histogram& flush_seconds_;
   metrics::Gauge& connected_;
+  metrics::Gauge& invalid_;
   Heartbeat heartbeat_;
   std::unique_ptr<sync::Source> source_;
 };

@@ -75,7 +75,8 @@ policy::PolicyConfig policy_config(const config::Config& c) {
   out.nat_interface = c.text("IptablesNATOutgoingInterfaceFilter");
   out.loop_prevention = loop_prevention(c.text("ServiceLoopPrevention"));
   out.floating_ips = c.boolean("FloatingIPs");
-  out.refresh_interval = std::chrono::duration_cast<std::chrono::seconds>(c.seconds("NftablesRefreshInterval"));
+  out.refresh_interval =
+      std::chrono::duration_cast<std::chrono::seconds>(c.seconds("NftablesRefreshInterval"));
   return out;
 }
 

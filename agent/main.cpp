@@ -176,7 +176,7 @@ int run(Options options) {
   }
   api.add("config", [&](const local_api::Answer& a) { a(show_config(core.config())); });
   api.add("calc", [&](const local_api::Answer& a) {
-    a(show_calc(core.graph().counts(), core.graph().problems()));
+    a(show_calc(core.graph().counts(), core.graph().problems(), core.kept()));
   });
   api.add("sync",
           [&](const local_api::Answer& a) { a(show_sync(core.source()->status(), loop.now())); });

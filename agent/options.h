@@ -25,7 +25,7 @@ struct Options {
   // offers it to margayctl.
   std::string datastore;
   std::string store_socket = "/run/margay/store.sock";
-  config::Layers layers;                          // environment and file are filled
+  config::Layers layers;  // environment and file are filled
 };
 
 // `argv` and `environment` as main gets them. Errors name the argument or the line.

@@ -94,7 +94,8 @@ std::string show_sync(const sync::Status& s, Clock::time_point now) {
       .dump();
 }
 
-std::string show_calc(const calc::Counts& c, const std::map<model::Key, calc::Problem>& problems) {
+std::string show_calc(const calc::Counts& c, const std::map<model::Key, calc::Problem>& problems,
+                      const std::map<model::Key, std::string>& kept) {
   Json out{{"policies", c.policies},
            {"activePolicies", c.active_policies},
            {"activeProfiles", c.active_profiles},
@@ -107,6 +108,10 @@ std::string show_calc(const calc::Counts& c, const std::map<model::Key, calc::Pr
   for (const auto& [key, problem] : problems) {
     out["problems"].push_back(
         {{"object", model::describe(key)}, {"reason", problem.reason}, {"denies", problem.denies}});
+  }
+  out["keptLastValid"] = Json::array();
+  for (const auto& [key, reason] : kept) {
+    out["keptLastValid"].push_back({{"object", model::describe(key)}, {"reason", reason}});
   }
   return out.dump();
 }

@@ -23,7 +23,8 @@ namespace margay::agent {
                                       Clock::time_point now);
 [[nodiscard]] std::string show_sync(const sync::Status& status, Clock::time_point now);
 [[nodiscard]] std::string show_calc(const calc::Counts& counts,
-                                    const std::map<model::Key, calc::Problem>& problems);
+                                    const std::map<model::Key, calc::Problem>& problems,
+                                    const std::map<model::Key, std::string>& kept);
 [[nodiscard]] std::string show_bgp(const bgp::SpeakerStatus& status);
 [[nodiscard]] std::string show_bgp_routes(const std::vector<bgp::RouteStatus>& routes);
 [[nodiscard]] std::string show_config(const config::Config& config);

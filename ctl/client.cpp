@@ -5,6 +5,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "agent/config/parameter.h"
 #include "model/codec.h"
 #include "model/document.h"
 
@@ -65,6 +66,22 @@ Result<void> check_writable(const Key& key, std::string_view operation) {
   return {};
 }
 
+// The values of FelixConfiguration, by the agent's own table of parameters.
+Result<void> check_parameters(const Key& key, std::string_view json) {
+  if (key.kind != Kind::felix_configuration) return {};
+  MARGAY_TRY(const auto resource, model::decode<model::FelixConfiguration>(json));
+  for (const auto& [field, value] : resource.parameters) {
+    const config::Parameter* parameter = config::find_by_field(field);
+    // Files are the nodes', not this machine's.
+    if (parameter == nullptr || parameter->type == config::Type::path) continue;
+    if (config::canonical(*parameter, value).ok()) continue;
+    return make_error(Code::invalid, model::describe(key) + ": error with field spec." + field +
+                                         " = '" + value + "' (must be " +
+                                         std::string(config::legal_values(parameter->type)) + ")");
+  }
+  return {};
+}
+
 double order_of(const Json& tier) {
   const auto& order = tier.value("/spec/order"_json_pointer, Json());
   return order.is_number() ? order.get<double>() : std::numeric_limits<double>::infinity();
@@ -119,6 +136,7 @@ Result<std::string> Client::admitted(const Key& key, const Json& object) {
     m->erase("resourceVersion");
   const std::string json = clean.dump();
   MARGAY_CHECK(model::validate_strict(key, json));
+  MARGAY_CHECK(check_parameters(key, json));
   MARGAY_CHECK(check_pools(key, json));
   return model::with_defaults(key, json, model::fresh_stamp());
 }
