@@ -229,6 +229,8 @@ int main(int argc, char** argv, char** environment) {
   std::signal(SIGPIPE, SIG_IGN);
   // Threads share one heap: what the first view leaves free in one serves the others.
   mallopt(M_ARENA_MAX, 1);
+  // Fixed, so that large buffers always go back to the system when they are freed.
+  mallopt(M_MMAP_THRESHOLD, 128 * 1024);
   margay::transport::adopt_grpc_log();
   return margay::agent::main(argc, argv, environment);
 }
