@@ -82,6 +82,18 @@ Result<void> check_parameters(const Key& key, std::string_view json) {
   return {};
 }
 
+// Rules that only an application-layer proxy could match would match nothing here.
+Result<void> check_http(const Key& key, const Json& object) {
+  const Json rules = object.value("/spec/ingress"_json_pointer, Json());
+  for (std::size_t i = 0; rules.is_array() && i < rules.size(); ++i) {
+    if (!rules[i].is_object() || !rules[i].contains("http")) continue;
+    return make_error(Code::refused, model::describe(key) + ": error with field spec.ingress[" +
+                                         std::to_string(i) +
+                                         "].http (application-layer matches are not supported)");
+  }
+  return {};
+}
+
 double order_of(const Json& tier) {
   const auto& order = tier.value("/spec/order"_json_pointer, Json());
   return order.is_number() ? order.get<double>() : std::numeric_limits<double>::infinity();
@@ -137,6 +149,7 @@ Result<std::string> Client::admitted(const Key& key, const Json& object) {
   const std::string json = clean.dump();
   MARGAY_CHECK(model::validate_strict(key, json));
   MARGAY_CHECK(check_parameters(key, json));
+  MARGAY_CHECK(check_http(key, clean));
   MARGAY_CHECK(check_pools(key, json));
   return model::with_defaults(key, json, model::fresh_stamp());
 }

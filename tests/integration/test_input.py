@@ -62,6 +62,9 @@ CASES = {
     "bad net": (with_spec("GlobalNetworkSet", "x", {"nets": ["10.0.0.0/8", "ten"]}), ["nets", "ten"]),
     "bad configuration": (with_spec("FelixConfiguration", "default", {"healthPort": 700000}),
                           ["healthPort", "700000"]),
+    "an application-layer match": (with_spec("GlobalNetworkPolicy", "x", {"ingress": [
+        {"action": "Allow", "protocol": "TCP", "http": {"methods": ["GET"]}}]}),
+        ["spec.ingress[0].http"]),
 }
 
 
