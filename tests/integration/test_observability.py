@@ -97,3 +97,19 @@ def test_a_wrong_flag_is_explained(cluster):
     for program in BOTH:
         done = cluster.fabric.typha.run([programs.binary(program), "--bogus"], check=False)
         assert done.returncode == 2 and "--bogus" in done.stderr
+
+
+def test_the_service_manager_hears_from_a_live_process(cluster):
+    """Type=notify with a watchdog: READY=1 once, WATCHDOG=1 again and again, STOPPING=1."""
+    agent = cluster.agents["node-2"]
+    agent.stop()
+    process = agent.start(WATCHDOG_USEC="200000")
+    cluster.wait_agent_ready("node-2")
+    heard = [process.next_notice(2) for _ in range(3)]
+    assert heard == ["WATCHDOG=1"] * 3
+    process.send(signal.SIGTERM)
+    while (notice := process.next_notice(2)) != "STOPPING=1":
+        assert notice == "WATCHDOG=1"
+    assert process.wait() == 0
+    agent.start()
+    cluster.wait_agent_ready("node-2")

@@ -1,79 +1,82 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One machine without Typha: the agent owns the SQLite file and offers it to margayctl itself."""
+"""One host without typha: the agent owns the SQLite file and offers the Store service itself."""
 import json
 import signal
-import subprocess
 
 import pytest
-from lab import kernel, programs, resources
-from lab.monitor import Monitor
+from lab import programs, resources
+from lab.lab import CROSS_SUBNET, Lab
+from lab.probe import DROPPED
 from lab.process import Process
-from lab.registry import Registration
-
-NODE = "solo"
 
 
 class SingleHost:
-    def __init__(self, registration: Registration):
-        self.dir = registration.dir
-        self.ns = kernel.Namespace(f"{registration.id}-solo")
-        self.ns.ip("link set lo up", "link add eth0 type veth peer name far",
-                   "addr add 192.0.2.1/24 dev eth0", "link set eth0 up", "link set far up")
-        self.store = self.dir / "store.sock"
-        self.agent = self.start("agent")
+    def __init__(self, lab):
+        self.lab = lab
+        self.node = lab.nodes["node-1"]
+        self.socket = lab.dir / "agent-store.sock"
+        self.process = None
 
-    def start(self, name: str) -> Process:
-        argv = [programs.binary(programs.AGENT_PROGRAM), "--socket", str(self.dir / f"{name}.sock"),
-                "--datastore", f"sqlite://{self.dir}/store.db", "--store-socket", str(self.store)]
-        env = {"FELIX_FELIXHOSTNAME": NODE, "CALICO_NETWORKING_BACKEND": "none"}
-        return Process(self.ns, name, argv, self.dir, env)
+    def start(self):
+        argv = [programs.binary(programs.AGENT_PROGRAM), "--socket", str(self.lab.dir / "agent.sock"),
+                "--datastore", f"sqlite://{self.lab.database}", "--store-socket", str(self.socket)]
+        env = {"FELIX_FELIXHOSTNAME": self.node.name, "FELIX_HEALTHENABLED": "true"}
+        self.process = Process(self.node.ns, "single", argv, self.lab.dir, env)
+        self.process.wait_ready()
 
-    def programmed(self) -> bool:
-        return ("10.65.0.2 dev cali0000001" in self.ns.run(["ip", "route"]).stdout
-                and "cali0000001" in self.ns.run(["nft", "list", "map", "inet", "margay",
-                                                  "from-workload"], check=False).stdout)
+    def ctl(self, *arguments, stdin=None):
+        argv = [programs.binary(programs.CTL_PROGRAM), *arguments, "--store", f"unix:{self.socket}"]
+        return self.node.ns.run(argv, stdin=stdin).stdout
 
-    def ctl(self, *arguments: str, stdin: str = "") -> str:
-        argv = [programs.binary(programs.CTL_PROGRAM), *arguments, "--store", f"unix:{self.store}"]
-        return subprocess.run(argv, input=stdin, capture_output=True, text=True, check=True).stdout
+    def apply(self, *items):
+        self.ctl("apply", "-f", "-", stdin="\n---\n".join(map(json.dumps, items)))
 
 
 @pytest.fixture(scope="module")
 def host():
-    registration = Registration()
+    with Lab("a", plans=(CROSS_SUBNET,)) as lab:
+        host = SingleHost(lab)
+        lab.put_keys(lab.base_keys())
+        host.start()
+        host.apply(*(r for r in lab.base_resources() if r["kind"] not in ("BGPPeer", "BGPFilter")))
+        for name in ("one", "two"):
+            host.apply(lab.endpoint(lab.add_pod(name, "node-1", CROSS_SUBNET.name, {"name": name},
+                                                write=False)))
+        yield host
+        host.process.close()
+
+
+def test_pods_reach_each_other_and_policy_is_enforced(host):
+    host.lab.expect(host.lab.everyone())
+    deny = resources.network_policy("closed", "name == 'one'", ingress=[])
+    host.apply(deny)
+    host.lab.expect(host.lab.paths("two", "one", DROPPED) | host.lab.paths("one", "two"))
+    host.ctl("delete", "networkpolicy", "closed")
+    host.lab.expect(host.lab.everyone())
+
+
+def test_everything_is_there_after_a_kill(host):
+    host.process.close()
+    host.lab.expect(host.lab.everyone(), 2)
+    host.start()
+    assert "vxlan-v4" in host.ctl("get", "ippool")
+    host.lab.expect(host.lab.everyone())
+
+
+def test_everything_is_there_after_a_restart(host):
+    assert host.process.stop() == 0
+    host.start()
+    assert "vxlan-v4" in host.ctl("get", "ippool")
+    host.lab.expect(host.lab.everyone())
+
+
+def test_a_second_agent_on_the_file_is_refused_and_the_first_named(host):
+    argv = [programs.binary(programs.AGENT_PROGRAM), "--socket", str(host.lab.dir / "other.sock"),
+            "--datastore", f"sqlite://{host.lab.database}"]
+    second = Process(host.lab.fabric.typha, "second", argv, host.lab.dir,
+                     {"FELIX_FELIXHOSTNAME": "node-1"})
     try:
-        single = SingleHost(registration)
-        single.agent.wait_ready(10)
-        yield single
-    finally:
-        registration.close()
-
-
-def test_what_is_applied_through_the_agent_is_in_its_kernel(host):
-    host.ns.ip("link add cali0000001 type veth peer name pod", "link set cali0000001 up")
-    items = [resources.profile("default"),
-             resources.workload_endpoint(NODE, "pod", "cali0000001", ["10.65.0.2"],
-                                         "02:00:00:00:00:02")]
-    with Monitor(host.ns) as monitor:
-        host.ctl("apply", "-f", "-", stdin="\n---\n".join(json.dumps(i) for i in items))
-        while not host.programmed():
-            monitor.wait(lambda event: True, 5)
-    assert "10.65.0.2/32" in host.ctl("get", "workloadendpoint", "-o", "wide")
-
-
-def test_a_second_agent_is_refused_and_the_first_named(host):
-    second = host.start("second")
-    try:
-        assert second.wait(10) not in (0, -signal.SIGKILL)
-        assert str(host.agent.pid) in second.log() and "margay-agent" in second.log()
+        assert second.wait() not in (0, -signal.SIGKILL)
+        assert str(host.process.pid) in second.log() and "margay-agent" in second.log()
     finally:
         second.close()
-    assert host.agent.alive
-
-
-def test_what_was_applied_is_there_after_a_restart(host):
-    assert host.agent.stop() == 0
-    host.agent = host.start("agent")
-    host.agent.wait_ready(10)
-    assert "10.65.0.2/32" in host.ctl("get", "workloadendpoint", "-o", "wide")
-    assert host.programmed()

@@ -73,6 +73,12 @@ class Process:
             elif left <= 0:
                 raise ProcessFailed(f"{self.name} not ready in {timeout} s\n{self.log_tail()}")
 
+    def next_notice(self, timeout: float) -> str:
+        """The next thing that it tells the service manager."""
+        if not select.select([self._notify], [], [], timeout)[0]:
+            raise ProcessFailed(f"{self.name} said nothing in {timeout} s\n{self.log_tail()}")
+        return self._notify.recv(4096).decode()
+
     def wait_path(self, path: Path, timeout: float = 10) -> None:
         """Until the program has made `path`: for programs that do not know sd_notify."""
         deadline = time.monotonic() + timeout
