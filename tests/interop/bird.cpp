@@ -82,7 +82,7 @@ Bird::Bird(const std::string& config) {
   run(inside + "ip addr add fd99::2/64 dev theirs nodad");
   run(inside + "ip link set theirs up");
   configure(config);
-  start();
+  start(Start::afresh);
 }
 
 Bird::~Bird() {
@@ -98,7 +98,7 @@ void Bird::configure(const std::string& config) {
   if (pid_ >= 0) (void)ask("configure");
 }
 
-void Bird::start() {
+void Bird::start(Start how) {
   const std::string ns = std::to_string(holder_), conf = dir_ + "/bird.conf",
                     sock = dir_ + "/bird.ctl", log = dir_ + "/log";
   pid_ = spawn([&] {
@@ -106,7 +106,7 @@ void Bird::start() {
     dup2(fd, 1);
     dup2(fd, 2);
     execlp("nsenter", "nsenter", "-t", ns.c_str(), "-n", "bird", "-f", "-c", conf.c_str(), "-s",
-           sock.c_str(), nullptr);
+           sock.c_str(), how == Start::recover ? "-R" : nullptr, nullptr);
   });
 }
 

@@ -21,8 +21,10 @@ class Bird {
   Bird(const Bird&) = delete;
   Bird& operator=(const Bird&) = delete;
 
-  void start();  // again, after kill()
-  void kill();   // SIGKILL
+  // recover: tells its peers that it kept its forwarding state (RFC 4724, F bit).
+  enum class Start { afresh, recover };
+  void start(Start how);  // again, after kill()
+  void kill();            // SIGKILL
   // `birdc ...`
   [[nodiscard]] std::string ask(const std::string& command) const;
   void configure(const std::string& config);

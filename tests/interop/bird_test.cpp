@@ -179,7 +179,7 @@ TEST_F(BirdTest, drops_the_routes_of_a_killed_peer_after_its_restart_time_and_co
     return states().find("Active Socket: Connection refused") != std::string::npos ||
            states().find("Connect Socket: Connection refused") != std::string::npos;
   })) << states();
-  bird.start();
+  bird.start(Bird::Start::afresh);
   EXPECT_TRUE(until([&] { return all_up() && sink_.routes.size() == 3; })) << states();
 }
 
@@ -190,7 +190,7 @@ TEST_F(BirdTest, loses_no_route_while_bird_restarts) {
   ASSERT_TRUE(until([&] { return sink_.routes.size() == 3; })) << states();
   bird.kill();
   ASSERT_TRUE(until([&] { return !all_up(); }));
-  bird.start();
+  bird.start(Bird::Start::recover);
   std::size_t least = 3;
   EXPECT_TRUE(until([&] {
     least = std::min(least, sink_.routes.size());
