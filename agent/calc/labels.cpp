@@ -8,10 +8,43 @@
 namespace margay::calc {
 namespace {
 
+using Op = model::SelectorNode::Op;
+
 std::size_t hash_text(std::string_view text) { return std::hash<std::string_view>{}(text); }
 
 std::size_t hash_pair(KeyId key, std::string_view value) {
   return hash_text(value) ^ (std::size_t{key} + 1) * 0xff51afd7ed558ccdULL;
+}
+
+// How an operator stands in compiled code, by what follows it.
+enum class Form {
+  constant,    // nothing
+  prefix,      // one operand
+  group,       // the end of its operands, then the operands
+  comparison,  // key, number of values, the pairs of the key with each value
+};
+
+constexpr Form form(Op op) {
+  switch (op) {
+    case Op::all:
+    case Op::global:
+      return Form::constant;
+    case Op::negation:
+      return Form::prefix;
+    case Op::conjunction:
+    case Op::disjunction:
+      return Form::group;
+    case Op::has:
+    case Op::eq:
+    case Op::ne:
+    case Op::in:
+    case Op::not_in:
+    case Op::contains:
+    case Op::starts_with:
+    case Op::ends_with:
+      break;
+  }
+  return Form::comparison;
 }
 
 }  // namespace
@@ -94,56 +127,31 @@ std::vector<Requirement> CompiledSelector::requirements(const model::Selector& s
 
 void CompiledSelector::compile(const model::SelectorNode& node, LabelTable& labels) {
   code_.push_back(static_cast<std::uint32_t>(node.op));
-  switch (node.op) {
-    case Op::all:
-    case Op::global:
+  switch (form(node.op)) {
+    case Form::constant:
       return;
-    case Op::negation:
+    case Form::prefix:
       return compile(node.children.front(), labels);
-    case Op::conjunction:
-    case Op::disjunction: {
-      const std::size_t length_at = code_.size();
+    case Form::group: {
+      const std::size_t end_at = code_.size();
       code_.push_back(0);
       for (const auto& child : node.children) compile(child, labels);
-      code_[length_at] = static_cast<std::uint32_t>(code_.size());
+      code_[end_at] = static_cast<std::uint32_t>(code_.size());
       return;
     }
-    case Op::has:
-    case Op::eq:
-    case Op::ne:
-    case Op::in:
-    case Op::not_in:
-    case Op::contains:
-    case Op::starts_with:
-    case Op::ends_with:
-      break;
+    case Form::comparison:
+      code_.push_back(labels.keys().acquire(node.label));
+      code_.push_back(static_cast<std::uint32_t>(node.values.size()));
+      for (const auto& value : node.values) code_.push_back(labels.acquire(node.label, value));
   }
-  code_.push_back(labels.keys().acquire(node.label));
-  code_.push_back(static_cast<std::uint32_t>(node.values.size()));
-  for (const auto& value : node.values) code_.push_back(labels.acquire(node.label, value));
 }
 
 void CompiledSelector::release(LabelTable& labels) {
   for (std::size_t at = 0; at < code_.size();) {
-    switch (static_cast<Op>(code_[at])) {
-      case Op::all:
-      case Op::global:
-      case Op::negation:
-        at += 1;
-        continue;
-      case Op::conjunction:
-      case Op::disjunction:
-        at += 2;
-        continue;
-      case Op::has:
-      case Op::eq:
-      case Op::ne:
-      case Op::in:
-      case Op::not_in:
-      case Op::contains:
-      case Op::starts_with:
-      case Op::ends_with:
-        break;
+    const Form f = form(static_cast<Op>(code_[at]));
+    if (f != Form::comparison) {
+      at += f == Form::group ? 2 : 1;
+      continue;
     }
     const std::size_t end = at + 3 + code_[at + 2];
     for (std::size_t i = at + 3; i < end; ++i) labels.release(code_[i]);
@@ -161,23 +169,14 @@ bool CompiledSelector::matches(const EffectiveLabels& effective, const LabelTabl
 bool CompiledSelector::evaluate(std::size_t& at, const EffectiveLabels& effective,
                                 const LabelTable& labels) const {
   const Op op = static_cast<Op>(code_[at++]);
-  switch (op) {
-    case Op::all:
-    case Op::global:
+  switch (form(op)) {
+    case Form::constant:
       return true;
-    case Op::negation:
+    case Form::prefix:
       return !evaluate(at, effective, labels);
-    case Op::conjunction:
-    case Op::disjunction:
+    case Form::group:
       return evaluate_group(op, at, effective, labels);
-    case Op::has:
-    case Op::eq:
-    case Op::ne:
-    case Op::in:
-    case Op::not_in:
-    case Op::contains:
-    case Op::starts_with:
-    case Op::ends_with:
+    case Form::comparison:
       break;
   }
   const std::size_t operands = at;
@@ -219,14 +218,9 @@ bool CompiledSelector::compare(Op op, std::size_t at, const EffectiveLabels& eff
       return have != kNone && labels.value(have).starts_with(labels.value(pairs.front()));
     case Op::ends_with:
       return have != kNone && labels.value(have).ends_with(labels.value(pairs.front()));
-    case Op::all:
-    case Op::global:
-    case Op::negation:
-    case Op::conjunction:
-    case Op::disjunction:
-      break;
+    default:
+      return false;  // no comparison
   }
-  return false;
 }
 
 }  // namespace margay::calc
