@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/core.h"
 
-#include <malloc.h>
-
 #include "agent/version.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "model/codec.h"
 
 namespace margay::agent {
@@ -174,7 +173,10 @@ void Core::on_own_node(const sync::Update& update) {
 void Core::on_in_sync() {
   const bool first = !in_sync_;
   in_sync_ = true;
-  if (first) log::info("in_sync", kv("node", node_), kv("updates", updates_.value()));
+  if (first) {
+    log::info("in_sync", kv("node", node_), kv("updates", updates_.value()));
+    memory::give_back_code();  // what connecting took, before the first calculation takes its own
+  }
   graph_.set_in_sync();
   intent_.set_in_sync();
   schedule_flush();
@@ -206,7 +208,12 @@ void Core::flush() {
   if (auto speaker = intent_.compute()) outputs_.speaker(*speaker);
   report_calc();
   // The first view's transient memory goes back once the dataplanes have it.
-  if (std::exchange(trim_pending_, false)) trim_ = loop_.after(kTrimDelay, [] { malloc_trim(0); });
+  if (std::exchange(trim_pending_, false)) {
+    trim_ = loop_.after(kTrimDelay, [] {
+      memory::give_back_heap();
+      memory::give_back_code();
+    });
+  }
   flush_seconds_.observe(std::chrono::duration<double>(loop_.now() - begin).count());
 }
 

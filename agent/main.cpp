@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // margay-agent: the composition root. Builds every part, tells each what it needs of the others,
 // and runs the core loop until a signal. Forwarding stays as it is when the process ends.
-#include <malloc.h>
-
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
@@ -22,6 +20,7 @@
 #include "agent/split.h"
 #include "agent/version.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/service_manager.h"
 #include "datastore/service/store_server.h"
 #include "datastore/sqlite/sqlite_store.h"
@@ -227,10 +226,7 @@ int main(int argc, const char* const* argv, const char* const* environment) {
 
 int main(int argc, char** argv, char** environment) {
   std::signal(SIGPIPE, SIG_IGN);
-  // Threads share one heap: what the first view leaves free in one serves the others.
-  mallopt(M_ARENA_MAX, 1);
-  // Fixed, so that large buffers always go back to the system when they are freed.
-  mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+  margay::memory::share_one_heap();
   margay::transport::adopt_grpc_log();
   return margay::agent::main(argc, argv, environment);
 }

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "typha/upstream.h"
 
-#include <malloc.h>
-
 #include <algorithm>
 #include <utility>
 
 #include "base/log.h"
+#include "base/memory.h"
 
 namespace margay::typha {
 namespace {
@@ -45,7 +44,7 @@ void Upstream::list() {
   watch(first ? oldest : revision);
   log::info("typha_store_read", kv("keys", cache_.keys()), kv("revision", revision.value()));
   changed_();
-  malloc_trim(0);  // the listing is as large as what is kept
+  memory::give_back_heap();  // the listing is as large as what is kept
 }
 
 void Upstream::watch(Revision from) {
