@@ -153,7 +153,8 @@ Result<bool> NeighTable::apply_table(Table& table, Retry& retry, netlink::Socket
       const auto& r = refused[next++];
       if (table.wanted(*key) == nullptr && (r.sys_errno == ENOENT || r.sys_errno == ENODEV)) {
         table.done(*key);  // gone already
-      } else if (retry.failed(*key, r.sys_errno, r.text, now) == 1) {
+      } else if (retry.failed(*key, r.sys_errno, r.text, now) == 1 && r.sys_errno != ENODEV) {
+        // Of a device that is gone (ENODEV) its own notification will tell.
         log::warn("neighbour_refused", kv("interface", key->interface.value()),
                   kv("errno", r.sys_errno), kv("reason", r.text));
       }

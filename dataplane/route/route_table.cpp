@@ -18,6 +18,8 @@ using netlink::RouteType;
 
 // One datagram; the kernel works through it under one hold of its lock.
 constexpr std::size_t kBatchBytes = 60'000;
+// Finding a key's place in the order costs this much less than writing it.
+constexpr std::size_t kSortsPerWrite = 4;
 // Put back more often than this within the window: somebody else wants it otherwise.
 constexpr unsigned kFightTimes = 5;
 constexpr std::chrono::seconds kFightWindow{10};
@@ -211,20 +213,42 @@ void RouteTable::plan(const RouteKey& key, Clock::time_point now, netlink::Socke
 Result<RouteTable::Step> RouteTable::apply(netlink::Socket& socket, Clock::time_point now,
                                            std::size_t max) {
   Step step;
+  step.more = true;
+  if (!sort_dirty(kSortsPerWrite * max)) return step;
   Batch puts, removes;
-  while (max-- > 0) {
-    const auto key = delta_.next_dirty();
-    if (!key) break;
-    plan(*key, now, socket, puts, removes);
-    if (puts.messages.size() + removes.messages.size() < kBatchBytes) continue;
-    MARGAY_CHECK(send(socket, puts, now, step));
-    MARGAY_CHECK(send(socket, removes, now, step));
+  for (std::deque<RouteKey>& lane : lanes_) {
+    for (; max > 0 && !lane.empty(); --max) {
+      const RouteKey key = lane.front();
+      lane.pop_front();
+      if (delta_.in_sync(key)) continue;
+      plan(key, now, socket, puts, removes);
+      if (puts.messages.size() + removes.messages.size() < kBatchBytes) continue;
+      MARGAY_CHECK(send(socket, puts, now, step));
+      MARGAY_CHECK(send(socket, removes, now, step));
+    }
   }
   MARGAY_CHECK(send(socket, puts, now, step));
   MARGAY_CHECK(send(socket, removes, now, step));
   MARGAY_CHECK(remove_extra(socket, step));
-  step.more = delta_.queued() > 0;
+  step.more = delta_.queued() + unwritten() > 0;
   return step;
+}
+
+RouteTable::Lane RouteTable::lane_of(const RouteKey& key) const {
+  const Route* want = delta_.wanted(key);
+  if (want == nullptr) return removal;
+  const bool gateway = std::ranges::any_of(
+      want->hops, [](const netlink::NextHop& hop) { return hop.gateway.has_value(); });
+  return gateway ? via_gateway : direct;
+}
+
+bool RouteTable::sort_dirty(std::size_t max) {
+  for (; max > 0; --max) {
+    const auto key = delta_.next_dirty();
+    if (!key) return true;
+    lanes_[lane_of(*key)].push_back(*key);
+  }
+  return delta_.queued() == 0;
 }
 
 Result<void> RouteTable::send(netlink::Socket& socket, Batch& batch, Clock::time_point now,
@@ -270,7 +294,8 @@ void RouteTable::refuse(const Write& write, const netlink::Socket::Refusal& refu
   }
   ++step.refused;
   const unsigned attempts = retry_.failed(write.key, refusal.sys_errno, refusal.text, now);
-  if (attempts == 1) {
+  // Of a device that is gone (ENODEV) its own notification will tell.
+  if (attempts == 1 && refusal.sys_errno != ENODEV) {
     log::warn("route_refused", kv("prefix", write.key.dst), kv("errno", refusal.sys_errno),
               kv("reason", refusal.text));
   }

@@ -6,6 +6,8 @@
 // a route is wanted.
 #pragma once
 
+#include <array>
+#include <deque>
 #include <functional>
 #include <map>
 #include <optional>
@@ -52,7 +54,9 @@ class RouteTable {
     bool more = false;    // call again
     bool unsure = false;  // answers were lost: read again
   };
-  // Writes up to `max` differences: additions first, so that a change of metric leaves no gap.
+  // Writes up to `max` differences: routes without a gateway first, as the others may go through
+  // them (IPv6 looks when a route is added), then those, then removals, so that a change of metric
+  // leaves no gap.
   [[nodiscard]] Result<Step> apply(netlink::Socket& socket, Clock::time_point now, std::size_t max);
   // Puts in the queue again what waited for a time that has come.
   void wake(Clock::time_point now);
@@ -69,7 +73,9 @@ class RouteTable {
   }
   [[nodiscard]] std::size_t wanted() const { return delta_.wanted_count(); }
   [[nodiscard]] std::size_t present() const { return delta_.present_count(); }
-  [[nodiscard]] std::size_t pending() const { return delta_.queued() + extra_.size(); }
+  [[nodiscard]] std::size_t pending() const {
+    return delta_.queued() + unwritten() + extra_.size();
+  }
   [[nodiscard]] std::uint64_t repairs() const { return repairs_; }
   [[nodiscard]] const std::map<RouteKey, reconcile::Failure>& failures() const {
     return retry_.all();
@@ -89,6 +95,14 @@ class RouteTable {
     unsigned times = 0;
     Clock::time_point since{};
   };
+  // The order of writing.
+  enum Lane : std::size_t { direct, via_gateway, removal, kLanes };
+  [[nodiscard]] Lane lane_of(const RouteKey& key) const;
+  // Moves up to `max` differing keys into their lanes; true: that was all.
+  bool sort_dirty(std::size_t max);
+  [[nodiscard]] std::size_t unwritten() const {
+    return lanes_[direct].size() + lanes_[via_gateway].size() + lanes_[removal].size();
+  }
   void read_one(const netlink::RouteMessage& message);
   void put_in_extra(const RouteKey& key, const netlink::Route& route);
   void notice_foreign(const netlink::RouteMessage& message, const RouteKey& key,
@@ -107,6 +121,7 @@ class RouteTable {
   TableId table_;
   RouteRules rules_;
   reconcile::Delta<RouteKey, netlink::Route, RouteKeyHash> delta_;
+  std::array<std::deque<RouteKey>, kLanes> lanes_;  // a key may have come to agree since
   reconcile::RetryList<RouteKey> retry_;
   std::map<RouteKey, Clock::time_point> held_;
   std::set<RouteKey> usurped_;         // ours until somebody replaced it: we may take it back

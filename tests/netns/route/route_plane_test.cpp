@@ -94,6 +94,32 @@ TEST_F(RoutePlane, vxlan_blocks_neighbours_fdb_and_devices_of_both_families) {
   EXPECT_EQ(plane_->status().failing, 0U);
 }
 
+// IPv6 refuses a gateway, even one on the link, that another device's route leads to.
+TEST_F(RoutePlane, a_tunnel_address_is_reachable_before_the_blocks_behind_it) {
+  run("ip -6 route add fd65::/16 via fd30::9 dev eth0; ip route add 10.65.0.0/16 via 172.30.0.9");
+  std::vector<model::Change> cluster{local_node(), model::EncapInUse{false, true, true}};
+  for (int n = 10; n < 50; ++n) {
+    const std::string node = "n" + std::to_string(n), i = std::to_string(n);
+    const std::string hw = "66:00:00:00:06:" + i;
+    cluster.push_back(remote("fd65:" + i + "::/122", node, "fd30:1::" + i, Encap::vxlan));
+    cluster.push_back(vtep(node, "fd65:" + i + "::1", hw, "fd30:1::" + i));
+    cluster.push_back(remote("fd65:" + i + "::40/122", node, "fd30:1::" + i, Encap::vxlan));
+  }
+  const auto refused = [this] {
+    return registry_->counter("margay_route_refusals_total", "").value();
+  };
+  open();
+  apply(cluster);
+  ASSERT_TRUE(settled());
+  EXPECT_EQ(refused(), 0U);
+  EXPECT_EQ(plane_->status().routes_installed, plane_->status().routes_wanted);
+  run("ip link del vxlan-v6.calico");  // all of it again, in an order of chance
+  ASSERT_TRUE(until([&] { return route("fd65:49::40/122") != ""; }));
+  ASSERT_TRUE(settled());
+  EXPECT_EQ(refused(), 0U);
+  EXPECT_EQ(plane_->status().routes_installed, plane_->status().routes_wanted);
+}
+
 TEST_F(RoutePlane, a_restart_on_an_up_to_date_kernel_sends_nothing) {
   add_pod("calia1");
   const auto all = [&] {
