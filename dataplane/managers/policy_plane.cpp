@@ -259,7 +259,7 @@ class PolicyPlane::Impl {
       o.error = table.name() + ": " + result.error().message();
     } else {
       const nft::Progress& p = result.value();
-      o.good = true;
+      o.good = !p.more;
       instruments_.messages.add(p.messages);
       instruments_.repairs.add(p.repairs);
       repairs_ += p.repairs;

@@ -92,8 +92,7 @@ void ProgramBook::config_changed() {
   for (const auto& [chain, use] : policy_uses_) compile(chain, use);
   for (auto& [chain, use] : tiers_) compile_tier(chain, use);
   for (const auto& [entry, use] : programs_) {
-    const policy::Unit u = policy::compile_program(use.spec, env());
-    units_.put(entry, u.chains, u.sets);
+    put(entry, policy::compile_program(use.spec, env()));
   }
 }
 
@@ -126,8 +125,7 @@ std::string ProgramBook::acquire(const policy::ProgramSpec& spec) {
   for (const std::string& p : spec.profiles) {
     use.profiles.push_back(acquire_policy({{}, p, spec.way, spec.stage, 0}));
   }
-  const policy::Unit u = policy::compile_program(spec, env());
-  units_.put(entry, u.chains, u.sets);
+  put(entry, policy::compile_program(spec, env()));
   return entry;
 }
 
@@ -174,11 +172,17 @@ void ProgramBook::release_policy(const std::string& chain) {
 }
 
 void ProgramBook::compile(const std::string& chain, const PolicyUse& use) {
-  const policy::Unit u = use.profile.empty()
-                             ? policy::compile_policy(use.key, use.way, use.stage, env())
-                             : policy::compile_profile(use.profile, use.way, use.stage, env());
+  policy::Unit u = use.profile.empty()
+                       ? policy::compile_policy(use.key, use.way, use.stage, env())
+                       : policy::compile_profile(use.profile, use.way, use.stage, env());
   note_unknown(chain, u.unknown);
-  units_.put(chain, u.chains, u.sets);
+  put(chain, std::move(u));
+}
+
+// What the kernel refuses of a policy must not let anybody through.
+void ProgramBook::put(const std::string& name, policy::Unit unit) {
+  for (nft::Chain& c : unit.chains) c.fails_closed = true;
+  units_.put(name, unit.chains, unit.sets);
 }
 
 std::string ProgramBook::acquire_tier(const policy::TierSpec& spec) {
@@ -209,9 +213,9 @@ void ProgramBook::compile_tier(const std::string& chain, TierUse& use) {
       jumps.push_back(acquire_policy({key, {}, use.spec.way, use.spec.stage, 0}));
     }
   }
-  const policy::Unit u = policy::compile_tier(use.spec, env());
+  policy::Unit u = policy::compile_tier(use.spec, env());
   note_unknown(chain, u.unknown);
-  units_.put(chain, u.chains, u.sets);
+  put(chain, std::move(u));
   for (const std::string& old : std::exchange(use.jumps, std::move(jumps))) release_policy(old);
 }
 

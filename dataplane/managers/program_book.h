@@ -61,6 +61,7 @@ class ProgramBook {
   std::string acquire_policy(const PolicyUse& use);
   void release_policy(const std::string& chain);
   void compile(const std::string& chain, const PolicyUse& use);
+  void put(const std::string& name, policy::Unit unit);
   std::string acquire_tier(const policy::TierSpec& spec);
   void release_tier(const std::string& chain);
   void compile_tier(const std::string& chain, TierUse& use);

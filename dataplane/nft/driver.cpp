@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "dataplane/nft/builder.h"
 #include "dataplane/nft/table_impl.h"
 
 namespace margay::nft {
@@ -13,6 +14,7 @@ namespace {
 
 // Each round sets something aside or reads something again; more than this is a fight.
 constexpr int kMaxRounds = 64;
+constexpr const char* kStandInComment = "stands in for what the kernel refuses";
 
 bool same_want(const ChainState::Want& a, const ChainState::Want& b) {
   if (a.base != b.base || a.rules.size() != b.rules.size()) return false;
@@ -34,20 +36,35 @@ void Table::Impl::want_chain(const Chain& chain) {
   for (const Rule& r : chain.rules) want.rules.push_back({encode(r, want.refs), 0});
   want.refs.normalise();
   ChainState& c = chains_[chain.name];
-  if (c.want && same_want(*c.want, want)) return;
+  c.fails_closed = chain.fails_closed && !chain.base;
+  const auto& before = c.aside ? c.aside : c.want;
+  if (before && same_want(*before, want)) return;
+  forgive(chain.name, c);
   c.want = std::move(want);
-  c.refused.reset();
-  refused_chains_.erase(chain.name);
   dirty_chains_.insert(chain.name);
 }
 
 void Table::Impl::forget_chain(std::string_view name) {
   const auto it = chains_.find(name);
   if (it == chains_.end() || !it->second.want) return;
+  forgive(it->first, it->second);
   it->second.want.reset();
-  it->second.refused.reset();
-  refused_chains_.erase(it->first);
   dirty_chains_.insert(it->first);
+}
+
+void Table::Impl::set_aside(ChainState& c) {
+  References none;
+  c.aside = std::move(c.want);
+  c.want = ChainState::Want{{}, {{encode(rule({drop()}, kStandInComment), none), 0}}, {}};
+}
+
+void Table::Impl::forgive(const std::string& name, ChainState& c) {
+  if (c.aside) c.want = std::move(c.aside);
+  c.aside.reset();
+  c.refused.reset();
+  c.refused_set.clear();
+  c.stand_in_refused = false;
+  refused_chains_.erase(name);
 }
 
 Result<void> Table::Impl::want_set(const SetDef& def) {
@@ -117,6 +134,7 @@ void Table::Impl::change_elements(SetState& s, const std::string& name, const El
       one.seal();
       go.merge(ElementTable(s.type), one);
     }
+    if (s.refused_elements.empty() && !s.refused) refused_sets_.erase(name);
   }
   if (!s.have || s.unread) return;
   // The difference to the kernel: an addition not yet sent is taken back rather than removed.
@@ -136,7 +154,7 @@ void Table::Impl::change_elements(SetState& s, const std::string& name, const El
 
 void Table::Impl::retry_refused() {
   for (const std::string& name : std::exchange(refused_chains_, {})) {
-    chains_.at(name).refused.reset();
+    forgive(name, chains_.at(name));
     dirty_chains_.insert(name);
   }
   for (const std::string& name : std::exchange(refused_sets_, {})) {
@@ -151,6 +169,7 @@ void Table::Impl::retry_refused() {
 Result<Progress> Table::Impl::apply(Scope scope) {
   Progress p;
   verified_.clear();
+  filled_ = false;
   for (int round = 0;; ++round) {
     if (round == kMaxRounds) {
       return make_error(Code::conflict, "table " + name_ + ": the kernel's state keeps changing");
@@ -159,6 +178,7 @@ Result<Progress> Table::Impl::apply(Scope scope) {
     MARGAY_TRY(const Step step, push(scope, p));
     if (step == Step::done) break;
   }
+  p.more = !bulk_.empty();
   report(p);
   return p;
 }

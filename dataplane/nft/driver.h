@@ -2,8 +2,10 @@
 // One `inet` table of ours: say what it should hold, and apply() makes the kernel hold exactly that
 // with as few messages as possible (nothing at all when it does already). The first apply() reads
 // the kernel. Objects that the kernel refuses are set aside by name and everything else goes in;
-// what refers to them waits. Tables of other names are never touched. Blocking calls on a netlink
-// socket: one thread, the nft loop's. Must not know policies or pods.
+// what refers to them waits, or drops (Chain::fails_closed). A large set is filled a bounded piece
+// per apply(), and what looks it up for the first time comes when it is whole. Tables of other
+// names are never touched. Blocking calls on a netlink socket: one thread, the nft loop's. Must not
+// know policies or pods.
 #pragma once
 
 #include <cstdint>
@@ -37,13 +39,15 @@ struct Progress {  // of one apply()
   std::size_t repairs = 0;           // objects that somebody else had changed
   std::vector<Refused> refused;      // all that are set aside at the end
   std::vector<std::string> waiting;  // what refers to them or to objects nobody wants
+  bool more = false;                 // large sets are not full yet: apply() again, soon
   [[nodiscard]] bool changed() const { return messages > 0; }
 };
 
 enum class Scope {
   // Membership of existing sets first, in small transactions of their own; then the rest as one.
   members_first,
-  // Everything that can be seen in one transaction (new sets are still filled before, unseen).
+  // Everything that can be seen in one transaction, but for large sets, which grow by pieces: a new
+  // one unseen, a standing one in force.
   atomic,
 };
 

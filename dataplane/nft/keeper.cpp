@@ -58,9 +58,8 @@ class Keeper::Impl {
   void request(std::size_t i, Scope scope) {
     Entry& e = entries_[i];
     e.active = true;
-    if (!e.requested || scope == Scope::atomic) e.requested = scope;
     e.retry.reset();
-    wake();
+    request_again(e, scope);
   }
 
   EventLoop& loop_;
@@ -101,8 +100,15 @@ class Keeper::Impl {
       e.pause = {};
       e.retry.reset();
       if (result.value().repairs > 0) repaired(e, result.value());
+      // Behind whatever else waits for the loop by now.
+      if (result.value().more) request_again(e, scope);
     }
     if (applied_ && (asked || !result.ok() || result.value().changed())) applied_(*e.table, result);
+  }
+
+  void request_again(Entry& e, Scope scope) {
+    if (!e.requested || scope == Scope::atomic) e.requested = scope;
+    wake();
   }
 
   void repaired(const Entry& e, const Progress& p) {

@@ -42,7 +42,7 @@ class Keeper {
   // In the order of their names in open(). Say wants to it directly, then request().
   [[nodiscard]] Table& table(std::size_t i);
   // Applied before the loop waits again. Requests before that are joined; one atomic request makes
-  // the joint one atomic.
+  // the joint one atomic. Large sets are filled piece by piece, one each time the loop comes round.
   void request(std::size_t table, Scope scope = Scope::members_first);
   // Nothing is repaired and nothing audited until the first request of a table.
 

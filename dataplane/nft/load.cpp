@@ -92,7 +92,7 @@ void Table::Impl::settle_chain(const std::string& name, ChainState& c, Progress&
     dirty_chains_.erase(name);
     return;
   }
-  if (c.refused) return;
+  if (c.blocked()) return;
   if (dirty_chains_.insert(name).second && read_before_) ++p.repairs;
 }
 
@@ -105,7 +105,7 @@ void Table::Impl::table_gone(Progress& p) {
       it = chains_.erase(it);
       continue;
     }
-    if (!it->second.refused) dirty_chains_.insert(it->first);
+    if (!it->second.blocked()) dirty_chains_.insert(it->first);
     ++it;
   }
   for (auto it = sets_.begin(); it != sets_.end();) {

@@ -260,6 +260,9 @@ struct Chain {
   std::string name;  // at most 127 bytes here, so that it also fits where 128 is the limit
   std::optional<BaseChain> base;
   std::vector<Rule> rules;
+  // While the kernel refuses it, or a set or an element that it looks up, it holds one drop
+  // instead; otherwise what stood before stays, or nothing. Not for base chains.
+  bool fails_closed = false;
   friend bool operator==(const Chain&, const Chain&) = default;
 };
 

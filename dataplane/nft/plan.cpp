@@ -21,25 +21,81 @@ bool Table::Impl::set_available(std::string_view name) const {
   return it != sets_.end() && (it->second.wanted || it->second.have);
 }
 
+// The smallest changes of sets go with the rules, as far as one transaction bears them.
+void Table::Impl::find_bulk() {
+  bulk_.clear();
+  std::vector<std::pair<std::size_t, std::string_view>> sizes;
+  for (const std::string& name : dirty_sets_) {
+    const SetState& s = sets_.at(name);
+    // Verdicts belong to their chains, and bounds of intervals to one another; a set of another
+    // type goes and comes at once with its rules.
+    const bool rigid = s.have && (!s.type_matches() || s.type.interval);
+    if (!s.wanted || s.refused || s.type.is_verdict_map() || rigid) continue;
+    sizes.emplace_back(s.have ? s.add.size() + s.remove.size() : s.elements.size(), name);
+  }
+  std::ranges::sort(sizes);
+  std::size_t room = kMaxElements;
+  for (const auto& [size, name] : sizes) {
+    if (size > room) bulk_.emplace(name);
+    room -= std::min(size, room);
+  }
+}
+
+// What looks up a refused set, or one that lacks an element, is refused with it.
+void Table::Impl::close_users_of_refused_sets() {
+  for (const std::string& name : Names(refused_chains_)) {
+    ChainState& c = chains_.at(name);
+    if (c.refused_set.empty() || refused_sets_.contains(c.refused_set)) continue;
+    forgive(name, c);
+    dirty_chains_.insert(name);
+  }
+  if (refused_sets_.empty()) return;
+  for (auto& [name, c] : chains_) {
+    if (!c.want || !c.fails_closed || c.aside) continue;
+    const auto& sets = c.want->refs.sets;
+    const auto it = std::ranges::find_if(
+        sets, [&](const std::string& set) { return refused_sets_.contains(set); });
+    if (it == sets.end()) continue;
+    c.refused_set = *it;
+    c.refused = Refused{"chain " + name, make_error(Code::conflict, "set " + *it + " is refused")};
+    refused_chains_.insert(name);
+    dirty_chains_.insert(name);
+    set_aside(c);
+  }
+}
+
 void Table::Impl::find_waiting() {
   waiting_.clear();
   missing_chains_.clear();
   missing_sets_.clear();
   for (const std::string& name : refused_chains_) {
-    if (!chains_.at(name).have) missing_chains_.insert(name);
+    const ChainState& c = chains_.at(name);
+    if (c.blocked() && !c.have) missing_chains_.insert(name);
   }
   for (const std::string& name : refused_sets_) {
     const SetState& s = sets_.at(name);
     if (s.refused && !s.have) missing_sets_.insert(name);
   }
-  // A chain that cannot come makes those wait that jump to it.
+  spread_waiting(false);
+  stuck_ = waiting_;
+  stuck_missing_ = missing_chains_;
+  if (!bulk_.empty()) spread_waiting(true);
+}
+
+// A chain that cannot come makes those wait that jump to it.
+void Table::Impl::spread_waiting(bool for_bulk) {
   for (bool changed = true; changed;) {
     changed = false;
     for (const std::string& name : dirty_chains_) {
       const ChainState& c = chains_.at(name);
       if (!c.want || waiting_.contains(name)) continue;
       const auto absent = [&](const std::string& n) { return !chain_available(n); };
-      const auto absent_set = [&](const std::string& n) { return !set_available(n); };
+      // What looks up a set already goes on with what that set holds so far.
+      const auto absent_set = [&](const std::string& n) {
+        if (!set_available(n)) return true;
+        return for_bulk && bulk_.contains(n) &&
+               !(c.have && std::ranges::binary_search(c.have->refs.sets, n));
+      };
       if (std::ranges::none_of(c.want->refs.chains, absent) &&
           std::ranges::none_of(c.want->refs.sets, absent_set)) {
         continue;
@@ -155,7 +211,7 @@ void Table::Impl::plan_rebuilds(Plan& plan) {
     }
     auto it = std::ranges::find(plan.chains, &name, &ChainPlan::name);
     if (it == plan.chains.end()) {
-      if (!c.want || c.refused || waiting_.contains(name)) continue;
+      if (!c.want || c.blocked() || waiting_.contains(name)) continue;
       plan_chain(name, c, plan);
       it = std::prev(plan.chains.end());
     }
@@ -236,7 +292,8 @@ Table::Impl::Plan Table::Impl::make_plan(Scope scope) {
   Plan plan;
   for (const std::string& name : dirty_sets_) {
     const auto it = sets_.find(name);
-    if (!it->second.refused) plan_set(it->first, it->second, scope, plan);
+    if (it->second.refused || bulk_.contains(name)) continue;
+    plan_set(it->first, it->second, scope, plan);
   }
   for (const std::string& name : dirty_chains_) {
     const auto it = chains_.find(name);

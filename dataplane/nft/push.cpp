@@ -12,8 +12,6 @@ namespace margay::nft {
 
 namespace {
 
-// A transaction of this many elements holds the kernel's table lock for some 40 ms.
-constexpr std::size_t kMaxElements = 5'000;
 constexpr std::size_t kKeepMemory = 512 * 1024;
 
 // Errors that may come from our view of the kernel being old: look again before blaming an object.
@@ -43,90 +41,94 @@ void Table::Impl::open_batch(bool creates) {
 
 Result<Table::Impl::Step> Table::Impl::push(Scope scope, Progress& p) {
   elements_wait_ = false;
+  close_users_of_refused_sets();
+  find_bulk();
   find_waiting();
   if (dirty_chains_.empty() && dirty_sets_.empty()) return Step::done;
-  MARGAY_TRY(Step step, fill_new_sets(p));
-  if (step == Step::done && scope == Scope::members_first) {
+  if (scope == Scope::members_first) {
     MARGAY_TRY(const Step members, send_members(p));
-    step = members;
+    if (members == Step::again) return members;
   }
-  if (step == Step::again) return step;
-  return send_structure(scope, p);
+  // What does not depend on the large sets does not wait for them.
+  MARGAY_TRY(const Step structure, send_structure(scope, p));
+  if (structure == Step::again || bulk_.empty() || filled_) return structure;
+  return fill(p);
 }
 
 // --- elements --------------------------------------------------------------------------------
 
-Result<Table::Impl::Step> Table::Impl::fill_new_sets(Progress& p) {
-  std::vector<const std::string*> names;
-  std::size_t total = 0;
-  for (const std::string& name : dirty_sets_) {
-    const SetState& s = sets_.at(name);
-    if (!s.wanted || s.refused || s.have || s.type.is_verdict_map()) continue;
-    names.push_back(&sets_.find(name)->first);
-    total += s.elements.size();
-  }
-  if (total <= kMaxElements) return Step::done;  // they come with the rules
-  for (const std::string* name : names) {
-    SetState& s = sets_.at(*name);
-    s.add = to_fill(s);
-    s.remove.clear();
-  }
-  return send_chunks(names, p);
-}
-
 Result<Table::Impl::Step> Table::Impl::send_members(Progress& p) {
-  std::vector<const std::string*> names;
+  std::deque<const std::string*> names;
   for (const std::string& name : dirty_sets_) {
     const auto it = sets_.find(name);
     const SetState& s = it->second;
-    if (s.wanted && !s.refused && s.type_matches() && !s.type.is_verdict_map() && s.has_changes()) {
+    if (s.wanted && !s.refused && s.type_matches() && !s.type.is_verdict_map() && s.has_changes() &&
+        !bulk_.contains(name)) {
       names.push_back(&it->first);
     }
   }
-  return send_chunks(names, p);
+  while (!names.empty()) {
+    MARGAY_TRY(const Step step, send_chunk(names, p));
+    if (step == Step::again) return step;
+  }
+  return Step::done;
 }
 
-Result<Table::Impl::Step> Table::Impl::send_chunks(const std::vector<const std::string*>& names,
-                                                   Progress& p) {
+// One piece of the large sets; when it was the last, what has waited for them is next.
+Result<Table::Impl::Step> Table::Impl::fill(Progress& p) {
+  std::deque<const std::string*> names;
+  for (const std::string& name : bulk_) names.push_back(&sets_.find(name)->first);
+  MARGAY_TRY(const Step step, send_chunk(names, p));
+  if (step == Step::again) return step;
+  filled_ = true;
+  std::erase_if(bulk_, [this](const std::string& name) { return !dirty_sets_.contains(name); });
+  return bulk_.empty() ? Step::again : Step::done;
+}
+
+Result<Table::Impl::Step> Table::Impl::send_chunk(std::deque<const std::string*>& names,
+                                                  Progress& p) {
   struct Part {
     const std::string* name;
     SetState* set;
     bool created;
     std::size_t removed, added;
   };
+  open_batch(true);
   std::vector<Part> parts;
-  for (std::size_t next = 0; next < names.size();) {
-    open_batch(true);
-    parts.clear();
-    std::size_t budget = kMaxElements;
-    for (; next < names.size() && budget > 0; ++next) {
-      SetState& s = sets_.at(*names[next]);
-      Part part{names[next], &s, !s.have, std::min(budget, s.remove.size()), 0};
-      part.added = std::min(budget - part.removed, s.add.size());
-      if (part.created) batch_.add_set(*part.name, s.type);
-      batch_.remove_elements(*part.name, s.type, s.remove, 0, part.removed);
-      batch_.add_elements(*part.name, s.type, s.add, 0, part.added);
-      sent_[{part.name, true}] = &s.remove;
-      sent_[{part.name, false}] = &s.add;
-      budget -= part.removed + part.added;
-      parts.push_back(part);
-      if (part.removed < s.remove.size() || part.added < s.add.size()) break;  // once more
+  std::size_t room = kMaxElements;
+  for (const std::string* name : names) {
+    if (room == 0) break;
+    SetState& s = sets_.at(*name);
+    if (!s.have) {
+      s.add = to_fill(s);
+      s.remove.clear();
     }
-    MARGAY_TRY(const Step step, transact(p));
-    if (step == Step::again) return step;
-    for (const Part& part : parts) {
-      SetState& s = *part.set;
-      if (part.created) {
-        s.have = header_of(s.type);
-        s.unread = false;
-        ++p.sets_added;
-      }
-      s.remove.drop_front(part.removed);
-      s.add.drop_front(part.added);
-      p.elements_removed += part.removed;
-      p.elements_added += part.added;
-      if (!s.has_changes()) dirty_sets_.erase(*part.name);
+    Part part{name, &s, !s.have, std::min(room, s.remove.size()), 0};
+    part.added = std::min(room - part.removed, s.add.size());
+    if (part.created) batch_.add_set(*name, s.type);
+    batch_.remove_elements(*name, s.type, s.remove, 0, part.removed);
+    batch_.add_elements(*name, s.type, s.add, 0, part.added);
+    sent_[{name, true}] = &s.remove;
+    sent_[{name, false}] = &s.add;
+    room -= part.removed + part.added;
+    parts.push_back(part);
+  }
+  MARGAY_TRY(const Step step, transact(p));
+  if (step == Step::again) return step;
+  for (const Part& part : parts) {
+    SetState& s = *part.set;
+    if (part.created) {
+      s.have = header_of(s.type);
+      s.unread = false;
+      ++p.sets_added;
     }
+    s.remove.drop_front(part.removed);
+    s.add.drop_front(part.added);
+    p.elements_removed += part.removed;
+    p.elements_added += part.added;
+    if (s.has_changes()) continue;
+    dirty_sets_.erase(*part.name);
+    names.pop_front();  // in their order, and only the last one can have more
   }
   return Step::done;
 }
@@ -311,6 +313,11 @@ Result<Table::Impl::Step> Table::Impl::handle(
     if (framed || is_general(r.sys_errno)) {
       return sys_error(r.sys_errno, explain(r, "table " + name_));
     }
+    // Something that we do not know of refers to it: look at everything.
+    if (r.sys_errno == EBUSY && (suspect_all_ || verified_.insert("all").second)) {
+      suspect_all_ = true;
+      continue;
+    }
     if (is_doubtful(r.sys_errno) && doubt(*o)) {
       if (r.sys_errno == ENOENT) check_table_ = true;
       continue;
@@ -336,16 +343,25 @@ bool Table::Impl::doubt(const Batch::Owner& o) {
 
 void Table::Impl::refuse_chain(const Batch::Owner& o, const netlink::Socket::Refusal& r) {
   const auto it = chains_.find(*o.object);
-  if (it == chains_.end() || it->second.refused) return;
+  if (it == chains_.end() || it->second.blocked()) return;
+  ChainState& c = it->second;
+  if (c.aside) {  // even the stand-in; the first reason counts
+    c.stand_in_refused = true;
+    dirty_chains_.erase(it->first);
+    return;
+  }
   std::string what = "chain " + it->first;
   if (o.removal) {
     what += " removal";
   } else if (o.kind == Batch::Kind::rule) {
     what += " rule " + std::to_string(o.index + 1);
   }
-  it->second.refused = Refused{what, sys_error(r.sys_errno, explain(r, what))};
+  c.refused = Refused{what, sys_error(r.sys_errno, explain(r, what))};
   refused_chains_.insert(it->first);
   dirty_chains_.erase(it->first);
+  if (!c.fails_closed || !c.want || o.removal) return;
+  set_aside(c);
+  dirty_chains_.insert(it->first);
 }
 
 void Table::Impl::refuse_set(const Batch::Owner& o, const netlink::Socket::Refusal& r) {
@@ -379,6 +395,14 @@ void Table::Impl::drop_refused(SetState& s) {
   s.add.merge(ElementTable(s.type), refused);
 }
 
+// Its chain is not there, and no filling of sets will bring it.
+bool Table::Impl::is_stuck(const Verdict& v) const {
+  if (v.chain.empty()) return false;
+  const auto it = chains_.find(v.chain);
+  const bool known = it != chains_.end() && (it->second.want || it->second.have);
+  return !known || stuck_missing_.contains(v.chain);
+}
+
 void Table::Impl::report(Progress& p) const {
   for (const std::string& name : refused_chains_) p.refused.push_back(*chains_.at(name).refused);
   for (const std::string& name : refused_sets_) {
@@ -386,11 +410,12 @@ void Table::Impl::report(Progress& p) const {
     if (s.refused) p.refused.push_back(*s.refused);
     for (const auto& [key, why] : s.refused_elements) p.refused.push_back(why);
   }
-  for (const std::string& name : waiting_) p.waiting.push_back("chain " + name);
+  for (const std::string& name : stuck_) p.waiting.push_back("chain " + name);
   if (!elements_wait_) return;
   for (const std::string& name : dirty_sets_) {
     const SetState& s = sets_.at(name);
-    for (std::size_t i = 0; i < s.add.size(); ++i) {
+    for (std::size_t i = 0; s.type.is_verdict_map() && i < s.add.size(); ++i) {
+      if (!is_stuck(s.add.verdict(i))) continue;
       p.waiting.push_back("set " + name + " element " + describe(s.type, s.add.key(i)));
     }
   }

@@ -4,6 +4,7 @@
 // module only.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <optional>
@@ -45,8 +46,14 @@ struct ChainState {
     References refs;
   };
   std::optional<Want> want;
+  std::optional<Want> aside;  // what the kernel refused; `want` is its stand-in
   std::optional<Have> have;
   std::optional<Refused> refused;
+  std::string refused_set;  // refused because of this set
+  bool fails_closed = false;
+  bool stand_in_refused = false;
+  // Nothing is sent for it until somebody wants otherwise.
+  [[nodiscard]] bool blocked() const { return refused && (!aside || stand_in_refused); }
 };
 
 struct SetState {
@@ -64,6 +71,8 @@ struct SetState {
   [[nodiscard]] bool has_changes() const { return !add.empty() || !remove.empty(); }
 };
 
+// A transaction of this many elements holds the kernel's table lock for some 40 ms.
+inline constexpr std::size_t kMaxElements = 5'000;
 // More keys than this are not asked for one by one: reading the whole set is cheaper.
 inline constexpr std::size_t kMaxQuestions = 256;
 
@@ -83,6 +92,8 @@ class Table::Impl {
   void change_elements(SetState& s, const std::string& name, const ElementTable& add,
                        const ElementTable& remove);
   void retry_refused();
+  static void set_aside(ChainState& c);                  // its stand-in is wanted from now on
+  void forgive(const std::string& name, ChainState& c);  // nothing is held against it any more
   Result<Progress> apply(Scope scope);
   Result<void> destroy();
   SetState* wanted_set(std::string_view name);
@@ -141,7 +152,10 @@ class Table::Impl {
     std::vector<ChainPlan> chains;
     std::vector<SetPlan> sets;
   };
+  void find_bulk();
   void find_waiting();
+  void spread_waiting(bool for_bulk);
+  void close_users_of_refused_sets();
   [[nodiscard]] bool chain_available(std::string_view name) const;
   [[nodiscard]] bool set_available(std::string_view name) const;
   Plan make_plan(Scope scope);
@@ -154,9 +168,10 @@ class Table::Impl {
 
   // push.cpp: transactions.
   Result<Step> push(Scope scope, Progress& p);
-  Result<Step> fill_new_sets(Progress& p);
   Result<Step> send_members(Progress& p);
-  Result<Step> send_chunks(const std::vector<const std::string*>& names, Progress& p);
+  Result<Step> fill(Progress& p);
+  // One transaction of at most kMaxElements; `names` loses the sets that are done with it.
+  Result<Step> send_chunk(std::deque<const std::string*>& names, Progress& p);
   Result<Step> send_structure(Scope scope, Progress& p);
   void open_batch(bool creates);
   void build(const Plan& plan);
@@ -172,6 +187,7 @@ class Table::Impl {
   static void drop_refused(SetState& s);
   bool doubt(const Batch::Owner& o);  // false: it was read again in this apply() already
   void note_echo(const Message& m);
+  [[nodiscard]] bool is_stuck(const Verdict& v) const;
   void report(Progress& p) const;
 
   bool have_table_ = false;
@@ -179,7 +195,10 @@ class Table::Impl {
   bool check_table_ = false;  // is it still there?
   Batch batch_;
   std::set<std::string> verified_;  // what was read again in this apply(): "c name", "s name"
-  std::set<std::string, std::less<>> waiting_, missing_chains_, missing_sets_;
+  Names waiting_, missing_chains_, missing_sets_;
+  Names stuck_, stuck_missing_;  // those of waiting_ and missing_chains_ that no filling will help
+  Names bulk_;                   // sets whose changes are too many for the structural transaction
+  bool filled_ = false;          // this apply() has sent its piece of them
   bool elements_wait_ = false;
   bool opens_table_ = false;  // batch_ creates the table
   std::map<std::pair<const std::string*, Index>, HaveRule> echoes_;

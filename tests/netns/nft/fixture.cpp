@@ -75,6 +75,28 @@ void KernelTest::restart() {
 }
 
 Progress KernelTest::apply(Scope scope) {
+  Progress all;
+  do {
+    const Progress one = apply_once(scope);
+    all.transactions += one.transactions;
+    all.messages += one.messages;
+    all.chains_added += one.chains_added;
+    all.chains_removed += one.chains_removed;
+    all.rules_added += one.rules_added;
+    all.rules_removed += one.rules_removed;
+    all.sets_added += one.sets_added;
+    all.sets_removed += one.sets_removed;
+    all.elements_added += one.elements_added;
+    all.elements_removed += one.elements_removed;
+    all.repairs += one.repairs;
+    all.refused = one.refused;
+    all.waiting = one.waiting;
+    all.more = one.more;
+  } while (all.more);
+  return all;
+}
+
+Progress KernelTest::apply_once(Scope scope) {
   auto p = table_->apply(scope);
   EXPECT_TRUE(p.ok()) << p.error().message();
   return p.ok() ? p.value() : Progress{};

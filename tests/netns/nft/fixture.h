@@ -26,7 +26,9 @@ class KernelTest : public ::testing::Test {
 
   // A driver as after a restart: it knows nothing of the kernel.
   void restart();
+  // Until nothing is left to be filled.
   Progress apply(Scope scope = Scope::members_first);
+  Progress apply_once(Scope scope = Scope::atomic);
   // Messages of nf_tables notifications since the last call, but for generation events.
   std::size_t events();
   // `nft list`, its objects in the order of their text: the kernel's is that of their making.

@@ -56,6 +56,58 @@ TEST_F(NftSize, a_large_set_is_filled_in_bounded_transactions_before_its_rule) {
   std::printf("nft -f: %.1f ms\n", milliseconds(theirs));
 }
 
+TEST_F(NftSize, what_does_not_need_a_large_set_does_not_wait_for_it) {
+  want_sample();
+  want_large();
+  Progress p = apply_once();
+  EXPECT_TRUE(p.more);
+  EXPECT_EQ(p.transactions, 2U) << "the sample, a piece of the set";
+  EXPECT_EQ(p.waiting.size(), 0U) << "it is on its way";
+  const auto chains = [] { return nft("list chains inet"); };
+  EXPECT_NE(chains().find("chain endpoint {"), std::string::npos);
+  EXPECT_EQ(chains().find("chain c {"), std::string::npos);
+  EXPECT_EQ(count_elements(), 5000U);
+  for (std::uint32_t i = 1; p.more; ++i) {
+    ASSERT_LT(i, 100U);
+    const std::string name = "cali1" + std::to_string(i);
+    table_->add_element("dispatch", Element::verdict_for(Packed::interface_name(name),
+                                                         {Verdict::Code::goto_, "endpoint"}));
+    p = apply_once();
+    EXPECT_NE(nft("list map inet t dispatch").find(name), std::string::npos);
+  }
+  EXPECT_EQ(count_elements(), kLarge);
+  EXPECT_NE(chains().find("chain c {"), std::string::npos);
+  EXPECT_FALSE(table_->pending());
+}
+
+TEST_F(NftSize, a_set_half_full_after_a_restart_is_filled_before_its_rule) {
+  want_large();
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(apply_once().more);
+  restart();
+  want_large();
+  EXPECT_TRUE(apply_once().more);
+  EXPECT_EQ(nft("list chains inet").find("chain c {"), std::string::npos);
+  const Progress rest = apply(Scope::atomic);
+  EXPECT_EQ(rest.elements_added, kLarge - 4U * 5000U);
+  EXPECT_NE(nft("list chains inet").find("chain c {"), std::string::npos);
+}
+
+TEST_F(NftSize, a_standing_set_grows_and_shrinks_by_pieces_under_its_rule) {
+  want_large();
+  apply();
+  ElementTable others(*table_->set_type("large"));
+  for (std::uint32_t i = 0; i < kLarge / 4; ++i) others.append_key(v4(kNet + 7 * i + 3).bytes());
+  table_->replace_elements("large", std::move(others));
+  table_->want_chain(
+      {"c", std::nullopt, {rule({address_in(Direction::source, Family::v4, "large"), accept()})}});
+  const Progress first = apply_once();
+  EXPECT_EQ(first.rules_added, 1U) << "the rule knows the set already";
+  EXPECT_EQ(first.elements_removed, 5000U);
+  EXPECT_TRUE(first.more);
+  apply(Scope::atomic);
+  EXPECT_EQ(count_elements(), kLarge / 4);
+}
+
 TEST_F(NftSize, a_member_more_or_less_costs_its_own_size) {
   want_large();
   apply();

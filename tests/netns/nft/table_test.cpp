@@ -220,6 +220,79 @@ TEST_F(NftTable, a_refused_change_leaves_the_old_version_in_force) {
   EXPECT_THAT(listing(), HasSubstr("from peers"));
 }
 
+TEST_F(NftTable, a_refused_change_of_what_fails_closed_drops) {
+  want_sample();
+  const auto web = [this](bool bad) {
+    std::vector<Rule> rules{rule({accept()})};
+    if (bad) rules.push_back(bad_rule());
+    table_->want_chain({"web", std::nullopt, std::move(rules), true});
+  };
+  web(false);
+  apply();
+  web(true);
+  table_->add_element("peers", Element::of(v4(kNet + 3)));
+  for (int again = 0; again < 2; ++again) {  // and the same when it is tried again
+    const Progress p = apply(Scope::atomic);
+    ASSERT_EQ(p.refused.size(), 1U);
+    EXPECT_EQ(p.refused[0].object, "chain web rule 2");
+    EXPECT_THAT(p.waiting, IsEmpty());
+    EXPECT_THAT(listing(), HasSubstr("10.0.0.3"));
+    EXPECT_THAT(listing(), HasSubstr("chain web {\n\t\tdrop comment \"stands in"));
+    EXPECT_FALSE(table_->pending());
+    web(true);
+    EXPECT_FALSE(table_->pending()) << "it is refused already";
+    table_->retry_refused();
+  }
+  web(false);
+  EXPECT_THAT(apply().refused, IsEmpty());
+  EXPECT_THAT(listing(), HasSubstr("chain web {\n\t\taccept\n"));
+}
+
+TEST_F(NftTable, what_looks_up_a_refused_element_fails_closed_until_it_is_gone) {
+  want_sample();
+  const auto web = [this] {
+    table_->want_chain(
+        {"web",
+         std::nullopt,
+         {rule({address_in(Direction::source, Family::v4, "nets"), drop()}), rule({accept()})},
+         true});
+  };
+  web();
+  apply();
+  const Element overlapping = Element::range(v4(kNet + 0x1ff00), v4(kNet + 0x20008));
+  table_->add_element("nets", Element::range(v4(kNet + 0x20000), v4(kNet + 0x20005)));
+  table_->add_element("nets", overlapping);
+  const Progress p = apply(Scope::atomic);
+  ASSERT_EQ(p.refused.size(), 2U) << listing();
+  EXPECT_EQ(p.refused[0].object, "chain web");
+  EXPECT_THAT(p.refused[0].error.message(), HasSubstr("set nets"));
+  EXPECT_THAT(p.refused[1].object, HasSubstr("set nets element 10."));
+  EXPECT_THAT(listing(), HasSubstr("chain web {\n\t\tdrop comment"));
+  table_->remove_element("nets", overlapping);
+  table_->remove_element("nets", Element::range(v4(kNet + 0x20000), v4(kNet + 0x20005)));
+  EXPECT_THAT(apply(Scope::atomic).refused, IsEmpty());
+  EXPECT_THAT(listing(), HasSubstr("chain web {\n\t\tip saddr @nets drop\n\t\taccept"));
+}
+
+// EBUSY: a rule that nobody told of holds what is to go.
+TEST_F(NftTable, what_somebody_elses_rule_holds_goes_with_that_rule) {
+  want_sample();
+  apply();
+  nft("add chain inet t foreign");
+  nft("add rule inet t foreign jump endpoint");
+  nft("add set inet t held '{ type ipv4_addr; }'");
+  nft("add rule inet t foreign ip saddr @peers drop");
+  table_->remove_element("dispatch", Element::of(Packed::interface_name("cali1")));
+  for (const char* chain : {"endpoint", "web"}) table_->forget_chain(chain);
+  table_->forget_set("peers");
+  const Progress p = apply(Scope::atomic);
+  EXPECT_THAT(p.refused, IsEmpty()) << p.refused[0].object << p.refused[0].error.message();
+  for (const char* gone : {"foreign", "endpoint {", "peers", "held"}) {
+    EXPECT_THAT(listing(), Not(HasSubstr(gone)));
+  }
+  EXPECT_FALSE(table_->pending());
+}
+
 TEST_F(NftTable, many_refused_objects_take_few_rounds) {
   want_sample();
   for (int i = 0; i < 30; ++i) {
