@@ -4,12 +4,14 @@
 #include "agent/version.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "model/codec.h"
 
 namespace margay::agent {
 namespace {
 
 constexpr std::chrono::seconds kTrimDelay{2};
+constexpr std::string_view kInvalidHelp =
+    "Objects that are not in effect as they are stored, by what is instead: their last valid "
+    "version, or none.";
 
 calc::Options calc_options(const config::Config& config, const std::string& node) {
   calc::Options out;
@@ -46,12 +48,6 @@ bgp::IntentOptions intent_options(const config::Config& config, const Options& o
   return out;
 }
 
-bool is_policy(model::Kind kind) {
-  using enum model::Kind;
-  return kind == network_policy || kind == global_network_policy ||
-         kind == kubernetes_network_policy || kind == cluster_network_policy;
-}
-
 void log_problems(const config::Config& config) {
   for (const config::Problem& p : config.problems()) {
     log::warn(p.refused ? "config_parameter_refused" : "config_parameter_invalid",
@@ -73,6 +69,7 @@ Core::Core(EventLoop& loop, Options options, Outputs outputs, health::Health& he
       resources_(node_),
       graph_(calc_options(config_, node_)),
       intent_(intent_options(config_, options_, node_)),
+      border_({graph_, intent_, resources_}, node_),
       updates_(registry.counter("margay_sync_updates_total", "Updates received from the source.")),
       unknown_keys_(registry.counter("margay_sync_unknown_keys_total",
                                      "Updates whose key is of no known kind.")),
@@ -80,8 +77,9 @@ Core::Core(EventLoop& loop, Options options, Outputs outputs, health::Health& he
                                         "Time from a burst of updates to its changes.",
                                         {0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1})),
       connected_(registry.gauge("margay_sync_connected", "1 while connected to the source.")),
-      invalid_(registry.gauge("margay_resources_invalid",
-                              "Objects that are not in effect as they are stored.")),
+      kept_(registry.gauge("margay_resources_invalid", kInvalidHelp, {{"in_force", "last_valid"}})),
+      never_valid_(
+          registry.gauge("margay_resources_invalid", kInvalidHelp, {{"in_force", "none"}})),
       heartbeat_(loop, health, kCalc) {
   health_.add(kSync, {}, loop_.now());
   log_problems(config_);
@@ -117,57 +115,11 @@ void Core::on_updates(std::vector<sync::Update>&& updates) {
 void Core::on_update(sync::Update&& update) {
   const auto key = model::parse_key(update.key);
   if (!key.ok()) return unknown_keys_.add();
-  if (key->kind == model::Kind::felix_configuration) return on_felix_configuration(*key, update);
-  if (key->kind == model::Kind::node && key->name == node_) on_own_node(update);
-  const bool for_bgp = bgp::Intent::takes(key->kind);
-  if (update.deleted) {
-    kept_.erase(*key);
-    held_.erase(std::hash<std::string>{}(update.key));
-    graph_.remove(*key);
-    if (for_bgp) intent_.remove(*key);
-    return;
+  if (const auto invalid = border_.take(*key, update)) {
+    log::warn("resource_invalid", kv("object", model::describe(*key)),
+              kv("effect", to_string(invalid->effect)), kv("error", invalid->reason));
   }
-  if (in_sync_ && keeps_last_valid(*key, update)) return;
-  graph_.update(*key, update.value);
-  if (for_bgp) intent_.update(*key, update.value);
-  if (is_policy(key->kind) && !graph_.problems().contains(*key)) {
-    held_.insert(std::hash<std::string>{}(update.key));
-  }
-}
-
-// An invalid version does not replace a valid one (architecture: last valid at the border, never in
-// calc). A policy that was never valid goes to calc, which denies what it selects; so does every
-// invalid one of the first view, because a restart knows no earlier version.
-bool Core::keeps_last_valid(const model::Key& key, const sync::Update& update) {
-  calc::Graph trial(calc_options(config_, node_));
-  trial.update(key, update.value);
-  const auto problem = trial.problems().find(key);
-  if (problem == trial.problems().end()) {
-    kept_.erase(key);
-    return false;
-  }
-  if (is_policy(key.kind) && !held_.contains(std::hash<std::string>{}(update.key))) return false;
-  log::warn("resource_invalid", kv("object", model::describe(key)),
-            kv("error", problem->second.reason));
-  kept_[key] = problem->second.reason;
-  return true;
-}
-
-void Core::on_felix_configuration(const model::Key& key, const sync::Update& update) {
-  resources_changed_ = true;
-  if (update.deleted) return resources_.remove(key.name);
-  auto resource = model::decode<model::FelixConfiguration>(update.value);
-  if (resource.ok()) return resources_.update(key.name, std::move(resource).value());
-  // What was valid before stays in force (architecture: last valid at the border).
-  log::warn("resource_invalid", kv("object", model::describe(key)), kv("error", resource.error()));
-}
-
-void Core::on_own_node(const sync::Update& update) {
-  resources_changed_ = true;
-  if (update.deleted) return resources_.set_node_labels({});
-  if (auto node = model::decode<model::Node>(update.value); node.ok()) {
-    resources_.set_node_labels(std::move(node->metadata.labels));
-  }
+  resources_changed_ |= border_.take_configuration_changed();
 }
 
 void Core::on_in_sync() {
@@ -177,6 +129,7 @@ void Core::on_in_sync() {
     log::info("in_sync", kv("node", node_), kv("updates", updates_.value()));
     memory::give_back_code();  // what connecting took, before the first calculation takes its own
   }
+  border_.set_in_sync();
   graph_.set_in_sync();
   intent_.set_in_sync();
   schedule_flush();
@@ -238,18 +191,13 @@ void Core::reload_file() {
 }
 
 void Core::report_calc() {
-  const auto& problems = graph_.problems();
-  invalid_.set(static_cast<double>(problems.size() + kept_.size()));
-  std::string detail;
-  if (!problems.empty()) {
-    const auto& [key, problem] = *problems.begin();
-    detail = std::to_string(problems.size()) + " invalid objects, first " + model::describe(key) +
-             ": " + problem.reason;
-  }
-  if (!kept_.empty()) {
-    const auto& [key, reason] = *kept_.begin();
-    detail += (detail.empty() ? "" : "; ") + std::to_string(kept_.size()) +
-              " objects stay as last valid, first " + model::describe(key) + ": " + reason;
+  kept_.set(static_cast<double>(border_.kept()));
+  never_valid_.set(static_cast<double>(border_.never_valid()));
+  std::string detail = border_.summary();
+  if (const auto& problems = intent_.problems(); !problems.empty()) {
+    detail += (detail.empty() ? "" : "; ") + std::to_string(problems.size()) +
+              " problems of BGP resources, first " + problems.front().object + ": " +
+              problems.front().text;
   }
   health_.report(kCalc, in_sync_, std::move(detail));
 }

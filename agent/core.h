@@ -6,12 +6,11 @@
 #pragma once
 
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
-#include <unordered_set>
 
+#include "agent/border.h"
 #include "agent/calc/graph.h"
 #include "agent/config/resources.h"
 #include "agent/health/health.h"
@@ -46,16 +45,13 @@ class Core {
 
   [[nodiscard]] const config::Config& config() const { return config_; }
   [[nodiscard]] const calc::Graph& graph() const { return graph_; }
-  // Objects whose stored version is invalid, while their last valid one stays in force: why.
-  [[nodiscard]] const std::map<model::Key, std::string>& kept() const { return kept_; }
+  [[nodiscard]] const Border& border() const { return border_; }
+  [[nodiscard]] const bgp::Intent& intent() const { return intent_; }
   [[nodiscard]] const sync::Source* source() const { return source_.get(); }
 
  private:
   void on_updates(std::vector<sync::Update>&& updates);
   void on_update(sync::Update&& update);
-  void on_felix_configuration(const model::Key& key, const sync::Update& update);
-  void on_own_node(const sync::Update& update);
-  [[nodiscard]] bool keeps_last_valid(const model::Key& key, const sync::Update& update);
   void on_in_sync();
   void on_status(const sync::Status& status);
   void schedule_flush();
@@ -73,9 +69,7 @@ class Core {
   config::Resources resources_;
   calc::Graph graph_;
   bgp::Intent intent_;
-  std::map<model::Key, std::string> kept_;
-  std::unordered_set<std::size_t>
-      held_;  // hashes of the keys that calculation was given a valid version of
+  Border border_;
   bool in_sync_ = false;
   bool resources_changed_ = false;
   bool flush_scheduled_ = false;
@@ -85,7 +79,8 @@ class Core {
   metrics::Counter& unknown_keys_;
   metrics::Histogram& flush_seconds_;
   metrics::Gauge& connected_;
-  metrics::Gauge& invalid_;
+  metrics::Gauge& kept_;
+  metrics::Gauge& never_valid_;
   Heartbeat heartbeat_;
   std::unique_ptr<sync::Source> source_;
 };

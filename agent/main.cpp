@@ -175,7 +175,7 @@ int run(Options options) {
   }
   api.add("config", [&](const local_api::Answer& a) { a(show_config(core.config())); });
   api.add("calc", [&](const local_api::Answer& a) {
-    a(show_calc(core.graph().counts(), core.graph().problems(), core.kept()));
+    a(show_calc(core.graph().counts(), core.border(), core.intent().problems()));
   });
   api.add("sync",
           [&](const local_api::Answer& a) { a(show_sync(core.source()->status(), loop.now())); });

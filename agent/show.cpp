@@ -94,8 +94,8 @@ std::string show_sync(const sync::Status& s, Clock::time_point now) {
       .dump();
 }
 
-std::string show_calc(const calc::Counts& c, const std::map<model::Key, calc::Problem>& problems,
-                      const std::map<model::Key, std::string>& kept) {
+std::string show_calc(const calc::Counts& c, const Border& border,
+                      const std::vector<bgp::Problem>& bgp_problems) {
   Json out{{"policies", c.policies},
            {"activePolicies", c.active_policies},
            {"activeProfiles", c.active_profiles},
@@ -104,14 +104,15 @@ std::string show_calc(const calc::Counts& c, const std::map<model::Key, calc::Pr
            {"localEndpoints", c.local_endpoints},
            {"activeSets", c.active_sets},
            {"setMembers", c.set_members}};
-  out["problems"] = Json::array();
-  for (const auto& [key, problem] : problems) {
-    out["problems"].push_back(
-        {{"object", model::describe(key)}, {"reason", problem.reason}, {"denies", problem.denies}});
+  out["invalid"] = Json::array();
+  for (const auto& [key, invalid] : border.invalid()) {
+    out["invalid"].push_back({{"object", model::describe(key)},
+                              {"inForce", to_string(invalid.effect)},
+                              {"reason", invalid.reason}});
   }
-  out["keptLastValid"] = Json::array();
-  for (const auto& [key, reason] : kept) {
-    out["keptLastValid"].push_back({{"object", model::describe(key)}, {"reason", reason}});
+  out["bgpProblems"] = Json::array();
+  for (const auto& p : bgp_problems) {
+    out["bgpProblems"].push_back({{"object", p.object}, {"reason", p.text}});
   }
   return out.dump();
 }

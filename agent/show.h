@@ -2,10 +2,10 @@
 // The subsystems' states as JSON, for the local API. Pure.
 #pragma once
 
-#include <map>
 #include <string>
 #include <vector>
 
+#include "agent/border.h"
 #include "agent/calc/graph.h"
 #include "agent/config/config.h"
 #include "agent/sync/source.h"
@@ -22,9 +22,8 @@ namespace margay::agent {
                                       const std::vector<dataplane::InterfaceState>& interfaces,
                                       Clock::time_point now);
 [[nodiscard]] std::string show_sync(const sync::Status& status, Clock::time_point now);
-[[nodiscard]] std::string show_calc(const calc::Counts& counts,
-                                    const std::map<model::Key, calc::Problem>& problems,
-                                    const std::map<model::Key, std::string>& kept);
+[[nodiscard]] std::string show_calc(const calc::Counts& counts, const Border& border,
+                                    const std::vector<bgp::Problem>& bgp_problems);
 [[nodiscard]] std::string show_bgp(const bgp::SpeakerStatus& status);
 [[nodiscard]] std::string show_bgp_routes(const std::vector<bgp::RouteStatus>& routes);
 [[nodiscard]] std::string show_config(const config::Config& config);

@@ -98,6 +98,15 @@ void Graph::update(const model::Key& key, std::string_view json) {
   });
 }
 
+Result<void> Graph::offer(const model::Key& key, std::string_view json) {
+  Result<void> out;
+  with_type(key.kind, [&](auto tag) {
+    const auto value = model::decode<typename decltype(tag)::Type>(json);
+    out = value.ok() ? impl_->offer(key, *value) : Result<void>(value.error());
+  });
+  return out;
+}
+
 void Graph::update(const model::Key& k, const model::NetworkPolicy& v) { impl_->set(k, v); }
 void Graph::update(const model::Key& k, const model::GlobalNetworkPolicy& v) { impl_->set(k, v); }
 void Graph::update(const model::Key& k, const model::Tier& v) { impl_->set(k, v); }

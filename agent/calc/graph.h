@@ -14,6 +14,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/result.h"
 #include "model/desired.h"
 #include "model/key.h"
 #include "model/kubernetes.h"
@@ -58,6 +59,8 @@ class Graph {
   // The object's current value, as JSON of its kind. A kind that calculation has no use for is
   // passed over. An invalid value becomes a Problem.
   void update(const model::Key& key, std::string_view json);
+  // The same, but an invalid value changes nothing: the error says what is wrong with it.
+  [[nodiscard]] Result<void> offer(const model::Key& key, std::string_view json);
   // The same for values that are decoded already; the key is the identity, not the metadata.
   void update(const model::Key& key, const model::NetworkPolicy& value);
   void update(const model::Key& key, const model::GlobalNetworkPolicy& value);

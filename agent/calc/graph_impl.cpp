@@ -113,17 +113,24 @@ void Graph::Impl::report(const Key& key, std::string reason, bool denies) {
 
 // --- policies, tiers, profiles ---------------------------------------------------------------
 
+Result<void> Graph::Impl::offer_policy(const Key& key, const model::PolicySpec& spec) {
+  const auto value = policy_value(spec, key.ns);
+  if (!value.ok()) return make_error(Code::invalid, "spec." + value.error().context);
+  policies_.set(policy_key(key), *value);
+  accept(key);
+  return {};
+}
+
 void Graph::Impl::set_policy(const Key& key, const model::PolicySpec& spec) {
-  if (const auto value = policy_value(spec, key.ns); value.ok()) {
-    policies_.set(policy_key(key), *value);
-    return accept(key);
-  } else if (const auto denying = denying_value(spec, key.ns); denying.ok()) {
+  const auto taken = offer_policy(key, spec);
+  if (taken.ok()) return;
+  const auto denying = denying_value(spec, key.ns);
+  if (denying.ok()) {
     policies_.set(policy_key(key), *denying);
-    report(key, "spec." + value.error().context, true);
   } else {
     policies_.erase(policy_key(key));
-    report(key, "spec." + value.error().context, false);
   }
+  report(key, taken.error().context, denying.ok());
 }
 
 void Graph::Impl::set(const Key& key, const model::NetworkPolicy& value) {
@@ -131,6 +138,12 @@ void Graph::Impl::set(const Key& key, const model::NetworkPolicy& value) {
 }
 void Graph::Impl::set(const Key& key, const model::GlobalNetworkPolicy& value) {
   set_policy(key, value.spec);
+}
+Result<void> Graph::Impl::offer(const Key& key, const model::NetworkPolicy& value) {
+  return offer_policy(key, value.spec);
+}
+Result<void> Graph::Impl::offer(const Key& key, const model::GlobalNetworkPolicy& value) {
+  return offer_policy(key, value.spec);
 }
 
 void Graph::Impl::set(const Key& key, const model::KubernetesNetworkPolicy& value) {
@@ -143,6 +156,16 @@ void Graph::Impl::set(const Key& key, const model::ClusterNetworkPolicy& value) 
   set_policy(key, converted.spec);
   if (!converted.problems.empty()) report(key, converted.problems.front(), false);
 }
+Result<void> Graph::Impl::offer(const Key& key, const model::KubernetesNetworkPolicy& value) {
+  const Converted converted = convert(value);
+  if (!converted.problems.empty()) return make_error(Code::invalid, converted.problems.front());
+  return offer_policy(key, converted.spec);
+}
+Result<void> Graph::Impl::offer(const Key& key, const model::ClusterNetworkPolicy& value) {
+  const Converted converted = convert(value);
+  if (!converted.problems.empty()) return make_error(Code::invalid, converted.problems.front());
+  return offer_policy(key, converted.spec);
+}
 
 void Graph::Impl::set(const Key& key, const model::Tier& value) {
   locals_.tiers().set(key.name, value.spec);
@@ -150,15 +173,14 @@ void Graph::Impl::set(const Key& key, const model::Tier& value) {
   accept(key);
 }
 
-void Graph::Impl::set(const Key& key, const model::Profile& value) {
+Result<void> Graph::Impl::offer(const Key& key, const model::Profile& value) {
   auto profile = profile_value(value.spec);
-  if (!profile.ok()) {
-    drop(key);
-    return report(key, "spec." + profile.error().context, false);
-  }
+  if (!profile.ok()) return make_error(Code::invalid, "spec." + profile.error().context);
   profiles_.set(key.name, Profiles::Origin::resource, std::move(profile).value());
   accept(key);
+  return {};
 }
+void Graph::Impl::set(const Key& key, const model::Profile& value) { set_or_drop(key, value); }
 
 void Graph::Impl::set(const Key& key, const model::KubernetesNamespace& value) {
   profiles_.set("kns." + key.name, Profiles::Origin::native,
@@ -226,11 +248,13 @@ void Graph::Impl::judge_spoofing(const Key& key) {
 }
 
 void Graph::Impl::set(const Key& key, const model::WorkloadEndpoint& value) {
-  const std::string text = endpoint_text(key);
+  set_or_drop(key, value);
+}
+Result<void> Graph::Impl::offer(const Key& key, const model::WorkloadEndpoint& value) {
   if (value.spec.interface_name.empty()) {
-    erase_endpoint(text);
-    return report(key, "spec.interfaceName: must not be empty", false);
+    return make_error(Code::invalid, "spec.interfaceName: must not be empty");
   }
+  const std::string text = endpoint_text(key);
   EndpointValue endpoint = workload_value(key, value);
   const bool spoofs = !value.spec.allow_spoofed_source_prefixes.empty();
   endpoint.hidden = spoofs && !options_.allow_source_spoofing;
@@ -248,6 +272,7 @@ void Graph::Impl::set(const Key& key, const model::WorkloadEndpoint& value) {
   } else {
     spoofers_.erase(text);
   }
+  return {};
 }
 
 void Graph::Impl::set(const Key& key, const model::HostEndpoint& value) {
@@ -305,11 +330,12 @@ void Graph::Impl::set(const Key& key, const model::IpPool& value) {
   accept(key);
 }
 
-void Graph::Impl::set(const Key& key, const model::IpamBlock& value) {
-  const auto cidr = model::cidr_of(key);
-  if (!cidr.ok()) return report(key, cidr.error().context, false);
-  routes_.set_block(*cidr, value);
+void Graph::Impl::set(const Key& key, const model::IpamBlock& value) { set_or_drop(key, value); }
+Result<void> Graph::Impl::offer(const Key& key, const model::IpamBlock& value) {
+  MARGAY_TRY(const auto cidr, model::cidr_of(key));
+  routes_.set_block(cidr, value);
   accept(key);
+  return {};
 }
 
 void Graph::Impl::set(const Key& key, const model::BgpConfiguration& value) {

@@ -45,6 +45,20 @@ class Graph::Impl {
   void set(const model::Key& key, const model::KubernetesNetworkPolicy& value);
   void set(const model::Key& key, const model::ClusterNetworkPolicy& value);
   void set_invalid(const model::Key& key, std::string_view json, const std::string& reason);
+  // set() of a valid value; of one that is not, the error and no change. Of most kinds everything
+  // that decodes is valid.
+  template <typename T>
+  Result<void> offer(const model::Key& key, const T& value) {
+    set(key, value);
+    return {};
+  }
+  Result<void> offer(const model::Key& key, const model::NetworkPolicy& value);
+  Result<void> offer(const model::Key& key, const model::GlobalNetworkPolicy& value);
+  Result<void> offer(const model::Key& key, const model::KubernetesNetworkPolicy& value);
+  Result<void> offer(const model::Key& key, const model::ClusterNetworkPolicy& value);
+  Result<void> offer(const model::Key& key, const model::Profile& value);
+  Result<void> offer(const model::Key& key, const model::WorkloadEndpoint& value);
+  Result<void> offer(const model::Key& key, const model::IpamBlock& value);
   void remove(const model::Key& key);
 
   void set_in_sync();
@@ -62,7 +76,15 @@ class Graph::Impl {
   };
   void accept(const model::Key& key);  // the object is valid, and something changed
   void report(const model::Key& key, std::string reason, bool denies);
+  template <typename T>  // an invalid value is as good as none
+  void set_or_drop(const model::Key& key, const T& value) {
+    const auto taken = offer(key, value);
+    if (taken.ok()) return;
+    drop(key);
+    report(key, taken.error().context, false);
+  }
   void set_policy(const model::Key& key, const model::PolicySpec& spec);
+  Result<void> offer_policy(const model::Key& key, const model::PolicySpec& spec);
   void set_endpoint(const model::Key& key, const std::string& text, const EndpointValue& value,
                     bool workload);
   void erase_endpoint(const std::string& text);

@@ -12,6 +12,15 @@ Texts texts_of(const model::FelixConfiguration& resource) {
 
 }  // namespace
 
+Result<void> check(const model::FelixConfiguration& resource) {
+  for (const auto& [field, text] : resource.parameters) {
+    const Parameter* parameter = find_by_field(field);
+    if (parameter == nullptr || parameter->effect == Effect::refused) continue;
+    MARGAY_TRY(const std::string ignored, canonical(*parameter, text));
+  }
+  return {};
+}
+
 void Resources::update(const std::string& name, model::FelixConfiguration resource) {
   all_[name] = std::move(resource);
 }

@@ -12,6 +12,10 @@
 
 namespace margay::config {
 
+// Whether every parameter's value is legal; the first that is not, otherwise. Parameters that are
+// unknown or without effect are not judged.
+[[nodiscard]] Result<void> check(const model::FelixConfiguration& resource);
+
 class Resources {
  public:
   explicit Resources(std::string node) : node_(std::move(node)) {}

@@ -13,14 +13,15 @@ void Merger::begin_snapshot(std::string store_id) {
   keys_.begin_generation();
 }
 
-bool Merger::news(const Update& u) {
-  if (u.deleted) return keys_.erase(u.key);
+bool Merger::news(Update& u) {
+  if (u.deleted) return u.known = keys_.erase(u.key);
   const auto had = keys_.touch(u.key, u.revision);
-  return had.value() == 0 || !comparable_ || had != u.revision;
+  u.known = had.value() != 0;
+  return !u.known || !comparable_ || had != u.revision;
 }
 
 void Merger::filter(std::vector<Update>& updates) {
-  std::erase_if(updates, [this](const Update& u) { return !news(u); });
+  std::erase_if(updates, [this](Update& u) { return !news(u); });
 }
 
 std::vector<Update> Merger::end_snapshot(Revision revision) {
@@ -30,7 +31,7 @@ std::vector<Update> Merger::end_snapshot(Revision revision) {
   std::sort(stale.begin(), stale.end());
   std::vector<Update> deletes;
   deletes.reserve(stale.size());
-  for (auto& key : stale) deletes.push_back({std::move(key), {}, true, revision});
+  for (auto& key : stale) deletes.push_back({{std::move(key), {}, true, revision}, true});
   return deletes;
 }
 

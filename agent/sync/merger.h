@@ -15,7 +15,8 @@ class Merger {
  public:
   // A snapshot of the store with this id begins; one that was cut short is forgotten.
   void begin_snapshot(std::string store_id);
-  // Removes from `updates` what the receiver has; deletes of unknown keys among them.
+  // Removes from `updates` what the receiver has; deletes of unknown keys among them. Marks those
+  // of known keys.
   void filter(std::vector<Update>& updates);
   // The snapshot is complete: deletes of the keys that were not in it.
   [[nodiscard]] std::vector<Update> end_snapshot(Revision revision);
@@ -25,7 +26,7 @@ class Merger {
   [[nodiscard]] std::size_t memory() const { return keys_.memory(); }
 
  private:
-  [[nodiscard]] bool news(const Update& u);
+  [[nodiscard]] bool news(Update& u);
   KeyTable keys_;
   std::string store_id_;
   std::string next_id_;

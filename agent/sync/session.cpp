@@ -142,8 +142,8 @@ Result<void> Session::add(v1::Entry* e, std::vector<Update>* updates) {
     }
     partial_->value += e->value();
   } else {
-    partial_ = Update{std::move(*e->mutable_key()), std::move(*e->mutable_value()), e->deleted(),
-                      Revision(e->revision())};
+    partial_ = Update{{std::move(*e->mutable_key()), std::move(*e->mutable_value()), e->deleted(),
+                       Revision(e->revision())}};
   }
   if (partial_->deleted && (e->more() || !partial_->value.empty())) {
     return garbage("a delete with a value: " + partial_->key);

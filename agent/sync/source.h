@@ -19,7 +19,9 @@
 
 namespace margay::sync {
 
-using Update = datastore::Event;  // {key path, value JSON, deleted, revision}
+struct Update : datastore::Event {  // {key path, value JSON, deleted, revision}
+  bool known = false;  // the receiver has been given an earlier version, and no delete since
+};
 
 inline constexpr std::size_t kMaxBatch = 1000;  // updates in one call
 

@@ -35,7 +35,7 @@ class StoreSource : public Source {
     std::vector<Update> updates;
     updates.reserve(listing->entries.size());
     for (auto& e : listing->entries) {
-      updates.push_back({std::move(e.key), std::move(e.value), false, e.revision});
+      updates.push_back({{std::move(e.key), std::move(e.value), false, e.revision}});
     }
     merger_.filter(updates);
     outbox_.push(std::move(updates));
@@ -52,7 +52,9 @@ class StoreSource : public Source {
     set_connected(true, {});
     watch_ = store_.watch(prefix_, revision_,
                           {[this](const std::vector<datastore::Event>& events, Revision upto) {
-                             auto updates = events;
+                             std::vector<Update> updates;
+                             updates.reserve(events.size());
+                             for (const auto& e : events) updates.push_back({e});
                              merger_.filter(updates);
                              outbox_.push(std::move(updates));
                              revision_ = upto;

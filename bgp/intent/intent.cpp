@@ -66,26 +66,21 @@ std::string cluster_id_of(const model::Node& node) {
 struct Intent::Impl {
   Inputs in;
   bool in_sync = false, changed = true;
-  std::map<model::Key, std::string> undecodable;
   std::vector<Problem> problems;
 
   template <typename T, typename Map, typename Id>
-  void put(Map& map, const Id& id, const model::Key& key, std::string_view json) {
-    auto decoded = model::decode<T>(json);
+  Result<void> put(Map& map, const Id& id, std::string_view json) {
+    MARGAY_TRY(auto decoded, model::decode<T>(json));
+    map.insert_or_assign(id, std::move(decoded));
     changed = true;
-    if (!decoded) {
-      undecodable[key] = decoded.error().message();
-      return;
-    }
-    undecodable.erase(key);
-    map.insert_or_assign(id, std::move(*decoded));
+    return {};
   }
   template <typename Map, typename Id>
   void drop(Map& map, const Id& id) {
     if (map.erase(id) != 0) changed = true;
   }
 
-  void update(const model::Key& key, std::string_view json);
+  Result<void> offer(const model::Key& key, std::string_view json);
   void remove(const model::Key& key);
   [[nodiscard]] bool ours(const model::Key& affinity) const {
     return model::affinity_node(affinity.ns) == in.options.node;
@@ -94,43 +89,45 @@ struct Intent::Impl {
   void make_global(const model::Node& local, SpeakerConfig& out, Problems& p) const;
 };
 
-void Intent::Impl::update(const model::Key& key, std::string_view json) {
+Result<void> Intent::Impl::offer(const model::Key& key, std::string_view json) {
   using model::Kind;
   switch (key.kind) {  // NOLINT: the kinds that takes() names
     case Kind::node:
-      return put<model::Node>(in.nodes, key.name, key, json);
+      return put<model::Node>(in.nodes, key.name, json);
     case Kind::bgp_configuration:
-      return put<model::BgpConfiguration>(in.configurations, key.name, key, json);
+      return put<model::BgpConfiguration>(in.configurations, key.name, json);
     case Kind::bgp_peer:
-      return put<model::BgpPeer>(in.peers, key.name, key, json);
+      return put<model::BgpPeer>(in.peers, key.name, json);
     case Kind::bgp_filter:
-      return put<model::BgpFilter>(in.filters, key.name, key, json);
+      return put<model::BgpFilter>(in.filters, key.name, json);
     case Kind::ip_pool:
-      return put<model::IpPool>(in.pools, key.name, key, json);
+      return put<model::IpPool>(in.pools, key.name, json);
     case Kind::secret:
-      if (key.ns != in.options.secrets_namespace) return;
-      return put<model::Secret>(in.secrets, key.name, key, json);
+      if (key.ns != in.options.secrets_namespace) return {};
+      return put<model::Secret>(in.secrets, key.name, json);
     case Kind::block_affinity:
       if (const auto cidr = model::cidr_of(key); cidr && ours(key)) {
-        put<model::BlockAffinity>(in.affinities, *cidr, key, json);
+        return put<model::BlockAffinity>(in.affinities, *cidr, json);
       }
-      return;
+      return {};
     case Kind::workload_endpoint: {
-      auto decoded = model::decode<model::WorkloadEndpoint>(json);
+      MARGAY_TRY(auto decoded, model::decode<model::WorkloadEndpoint>(json));
       // Thousands of other nodes' endpoints pass here; only ours are kept.
-      if (!decoded || decoded->spec.node != in.options.node) return remove(key);
-      in.local_workloads.insert_or_assign(key, std::move(*decoded));
+      if (decoded.spec.node != in.options.node) {
+        remove(key);
+        return {};
+      }
+      in.local_workloads.insert_or_assign(key, std::move(decoded));
       changed = true;
-      return;
+      return {};
     }
     default:
-      return;
+      return {};
   }
 }
 
 void Intent::Impl::remove(const model::Key& key) {
   using model::Kind;
-  if (undecodable.erase(key) != 0) changed = true;
   switch (key.kind) {  // NOLINT: as above
     case Kind::node:
       return drop(in.nodes, key.name);
@@ -226,7 +223,9 @@ bool Intent::takes(model::Kind kind) {
   }
 }
 
-void Intent::update(const model::Key& key, std::string_view json) { impl_->update(key, json); }
+Result<void> Intent::offer(const model::Key& key, std::string_view json) {
+  return impl_->offer(key, json);
+}
 void Intent::remove(const model::Key& key) { impl_->remove(key); }
 
 void Intent::set_in_sync() {
@@ -238,7 +237,6 @@ std::optional<SpeakerConfig> Intent::compute() {
   if (!impl_->in_sync || !impl_->changed) return std::nullopt;
   impl_->changed = false;
   Problems problems;
-  for (const auto& [key, text] : impl_->undecodable) problems.add(model::describe(key), text);
   SpeakerConfig out;
   if (const model::Node* local = impl_->in.local()) {
     impl_->make_global(*local, out, problems);

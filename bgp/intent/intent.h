@@ -2,8 +2,8 @@
 // From Calico's resources to the speaker's configuration (spec bgp.md 2 to 7): peers of the mesh,
 // explicit and reverse peerings, their parameters and filters, the routes that this node originates
 // and the policy around them. Pure: a function of the resources given so far; the order in which
-// they came does not matter. Resources arrive as the Store's JSON; one that does not decode keeps
-// its last good value and is listed in problems().
+// they came does not matter. Resources arrive as the Store's JSON; one that does not decode is not
+// taken, and what to do about it is the caller's affair.
 #pragma once
 
 #include <memory>
@@ -41,8 +41,9 @@ class Intent {
   // Whether update() wants objects of this kind at all.
   [[nodiscard]] static bool takes(model::Kind kind);
 
-  // Objects of other kinds, and of other nodes where only ours matter, are ignored.
-  void update(const model::Key& key, std::string_view json);
+  // Objects of other kinds, and of other nodes where only ours matter, are ignored. One that does
+  // not decode changes nothing; the error says why.
+  [[nodiscard]] Result<void> offer(const model::Key& key, std::string_view json);
   void remove(const model::Key& key);
   // The first whole view is complete. Before that compute() gives nothing: peers and routes are
   // never decided on partial data.
@@ -52,7 +53,7 @@ class Intent {
   // was updated since the last call. A node without BGP gets a configuration without peers.
   [[nodiscard]] std::optional<SpeakerConfig> compute();
 
-  // What was wrong with the input, as of the last compute().
+  // What could not be made of the input, as of the last compute().
   [[nodiscard]] const std::vector<Problem>& problems() const;
 
  private:

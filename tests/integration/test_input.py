@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from lab import resources
+from lab import observe, resources
 from lab.resources import allow, network_policy
 
 GOOD = network_policy("good", "pool == 'routed'", ingress=[allow("TCP", [80])])
@@ -123,17 +123,85 @@ def test_a_policy_with_ten_thousand_rules(cluster):
     cluster.expect(cluster.everyone(dst=["routed-1"]), 30)
 
 
-def test_an_invalid_resource_in_the_store_closes_only_what_it_selects(cluster):
-    """Written past validation, as an older or foreign writer might: the last valid version stays."""
-    cluster.apply(GOOD)
-    cluster.expect(cluster.paths("vxlan-1", "routed-1", "dropped", "udp"))
-    bad = json.loads(json.dumps(GOOD))
-    bad["spec"]["ingress"] = [{"action": "Perhaps"}]
-    key = resources.store_key(bad, "networkpolicies")
-    cluster.put_keys({key: json.dumps(bad), "/calico/nonsense": "not json",
-                      "/calico/resources/v3/projectcalico.org/nodes/node-9": "{broken"})
-    cluster.expect(cluster.paths("vxlan-1", "routed-1") | cluster.everyone(dst=["vxlan-1"])
-                   | cluster.paths("vxlan-1", "routed-1", "dropped", "udp"))
-    assert all(agent.process.alive for agent in cluster.agents.values())
-    cluster.delete(GOOD)
+def invalid_objects(cluster, node):
+    """What the agent says is not in effect as it is stored: object -> what is in force instead."""
+    shown = cluster.agent_ctl(node, "show", "calc", "-o", "json")
+    return {entry["object"]: entry["inForce"] for entry in json.loads(shown)["invalid"]}
+
+
+def says(cluster, node, *words):
+    """All words are in the readiness detail, and the agent is ready all the same."""
+    status, body = cluster.agents[node].get("/readiness")
+    return status == 200 and all(word in body for word in words)
+
+
+def test_an_invalid_version_changes_nothing_until_a_restart_and_is_said(cluster):
+    """Written past validation, as an older or foreign writer might: the last valid version stays in
+    force; an agent that never saw it denies what a policy selects and does without the rest."""
+    node = "node-1"
+    peer = next(r for r in cluster.peer_resources() if r["kind"] == "BGPPeer")
+    sets = resources.resource("GlobalNetworkSet", "friends", {"nets": ["10.67.0.0/16"]})
+    cluster.apply(GOOD, sets)
+    before = cluster.paths("routed-2", "routed-1") \
+        | cluster.paths("vxlan-1", "routed-1", "dropped", "udp") | cluster.everyone(dst=["vxlan-1"])
+    cluster.expect(before)
+    bad = json.loads(json.dumps([GOOD, sets, peer]))
+    bad[0]["spec"]["ingress"] = [{"action": "Perhaps"}]
+    bad[1]["spec"]["nets"] = ["ten"]
+    bad[2]["spec"]["asNumber"] = "x y"
+    kinds = ("networkpolicies", "globalnetworksets", "bgppeers")
+    state = observe.kernel_state(cluster.nodes[node].ns)
+    cluster.put_keys({resources.store_key(item, kind): json.dumps(item)
+                      for item, kind in zip(bad, kinds)}
+                     | {"/calico/nonsense": "not json",
+                        "/calico/resources/v3/projectcalico.org/nodes/node-9": "{broken"})
+    named = [f"NetworkPolicy(default/{GOOD['metadata']['name']})", "GlobalNetworkSet(friends)",
+             f"BGPPeer({peer['metadata']['name']})"]
+    last_valid = dict.fromkeys(named, "last valid version") | {"Node(node-9)": "nothing"}
+    cluster.until(lambda: invalid_objects(cluster, node) == last_valid, 10,
+                  lambda: str(invalid_objects(cluster, node)))
+    assert says(cluster, node, "3 invalid, last valid version in force", "1 invalid, none in force")
+    metrics = cluster.agents[node].metrics()
+    assert metrics['margay_resources_invalid{in_force="last_valid"}'] == 3
+    assert metrics['margay_resources_invalid{in_force="none"}'] == 1
+    assert observe.kernel_state(cluster.nodes[node].ns) == state
+    cluster.expect(before, 2)
+
+    cluster.agents[node].stop()
+    cluster.start_agent(node)
+    cluster.wait_agent_ready(node)
+    fresh = {named[0]: "denial of what it selects", named[1]: "nothing", named[2]: "nothing",
+             "Node(node-9)": "nothing"}
+    assert invalid_objects(cluster, node) == fresh
+    assert says(cluster, node, "4 invalid, none in force")
+    cluster.expect(cluster.paths("routed-2", "routed-1", "dropped")
+                   | cluster.everyone(dst=["vxlan-1"]))
+
+    cluster.delete(GOOD, sets)
+    cluster.apply(peer)
+    cluster.put_keys({"/calico/resources/v3/projectcalico.org/nodes/node-9":
+                      json.dumps(resources.resource("Node", "node-9", {}))})
+    cluster.ctl("delete", "node", "node-9")
+    for name in cluster.nodes:
+        cluster.until(lambda: not invalid_objects(cluster, name), 10)
     cluster.expect(cluster.everyone(dst=["routed-1"]))
+
+
+def test_a_parameter_stays_as_last_valid(cluster):
+    good = resources.resource("FelixConfiguration", "default", {"vxlanPort": 4790})
+    bad = json.loads(json.dumps(good))
+    bad["spec"] = {"vxlanPort": 70000}
+
+    def port(name):
+        shown = json.loads(cluster.agent_ctl(name, "show", "config", "-o", "json"))
+        return next(p["value"] for p in shown["parameters"] if p["name"] == "VXLANPort")
+
+    cluster.apply(good)
+    cluster.until(lambda: port("node-1") == "4790")
+    cluster.put_keys({resources.store_key(bad, "felixconfigurations"): json.dumps(bad)})
+    cluster.until(lambda: says(cluster, "node-1", "FelixConfiguration(default)", "70000"))
+    assert port("node-1") == "4790"
+    cluster.ctl("delete", "felixconfiguration", "default")
+    for name in cluster.nodes:
+        cluster.until(lambda: port(name) == "4789")
+    cluster.expect(cluster.everyone(dst=["vxlan-1"]))

@@ -237,6 +237,12 @@ class Lab:
                 "--store", f"unix:{self.store_socket}"]
         return self.fabric.typha.run(argv, stdin=stdin, check=check)
 
+    def agent_ctl(self, node: str, *arguments: str) -> str:
+        """margayctl against the local API of a node's agent; what it printed."""
+        argv = [programs.binary(programs.CTL_PROGRAM), *arguments,
+                "--socket", str(self.agents[node].socket)]
+        return self.nodes[node].ns.run(argv).stdout
+
     def apply(self, *items: Resource) -> None:
         if items:
             self.ctl("apply", "-f", "-", stdin="\n---\n".join(json.dumps(i) for i in items))
