@@ -17,14 +17,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cluster import LOCAL_NODE, Cluster, node_address
+from cluster import LOCAL_NODE, Cluster, LocalPod, node_address
 from lab import certs, kernel, observe, programs
 from lab.monitor import Event, Monitor, changes
 from lab.process import Process, ProcessFailed, usage_of
 from lab.registry import Registration
+from writer import Writer
 
 _TYPHA_ADDRESS = "10.10.255.1"  # in the nodes' underlay, on no node
-_STILL = 1.0  # seconds without a change that end a measurement
+SPARE_PODS = 8  # interfaces without an endpoint, for changes
+_STILL, _STILL_SMALL = 1.0, 0.2  # seconds without a change that end a measurement
 _TIMEOUT = 120.0
 
 
@@ -34,10 +36,22 @@ class BenchFailed(RuntimeError):
 
 @dataclass
 class Result:
-    peer_name: str
-    peer_version: str
+    """One sample per run. Without a peer's name there is none that does the same."""
+
+    peer_name: str = ""
+    peer_version: str = ""
     ours: list[dict[str, float]] = field(default_factory=list)
     peer: list[dict[str, float]] = field(default_factory=list)
+    params: dict[str, object] = field(default_factory=dict)  # beyond those of every benchmark
+
+
+@dataclass(frozen=True)
+class Options:
+    scale: str
+    seed: int
+    runs: int
+    tries: int  # of each kind of change, in one run
+    seconds: float  # of watching, in one run
 
 
 def note(text: str) -> None:
@@ -49,6 +63,8 @@ class Bed:
 
     def __init__(self, scale: str, seed: int):
         self.cluster = Cluster(scale, seed)
+        # Seconds without a change after which an agent is idle.
+        self.still = _STILL if self.cluster.scale.nodes > 10 else _STILL_SMALL
         self._registration = Registration()
         self.dir = self._registration.dir
         self._runs = 0
@@ -72,7 +88,8 @@ class Bed:
         self._pods_ns = self._namespace("pods")
         self._typha_ns.ip("link add br0 type bridge", "link set br0 up",
                           f"addr add {_TYPHA_ADDRESS}/16 dev br0")
-        lines = "".join(f"{k}\t{v}\n" for k, v in self.cluster.keys())
+        self.stored = dict(self.cluster.keys())
+        lines = "".join(f"{k}\t{v}\n" for k, v in self.stored.items())
         database = self.dir / "store.db"
         self._typha_ns.run([programs.binary(programs.STORE_PUT_PROGRAM), "--store",
                             f"sqlite://{database}"], stdin=lines, timeout=_TIMEOUT)
@@ -91,22 +108,32 @@ class Bed:
         self._typha_ns.ip(f"link set {port} master br0 up")
         ns.ip("link set eth0 up", f"addr add {node_address(0)}/16 dev eth0")
         lines = []
-        for index, pod in enumerate(self.cluster.local_pods()):
+        pods = self.pods()
+        for index, pod in enumerate(pods):
             lines += [f"link add {pod.interface} type veth peer name p{self._runs}x{index} "
                       f"netns {self._pods_ns.name}", f"link set {pod.interface} up"]
         ns.ip(*lines)
         self._pods_ns.ip(*(f"link set p{self._runs}x{i} up"
-                           for i in range(self.cluster.scale.local)))
+                           for i in range(len(pods))))
         try:
             yield ns
         finally:
             ns.close()
 
-    def start_agent(self, ns: kernel.Namespace) -> Process:
+    def pods(self) -> list[LocalPod]:
+        """Those whose interfaces every node namespace has; the last SPARE_PODS are not stored."""
+        return self.cluster.local_pods() + self.cluster.spare_pods(SPARE_PODS)
+
+    def writer(self) -> Writer:
+        """A user of the Store service, with mutual TLS as any other."""
+        return Writer(self._typha_ns, f"{_TYPHA_ADDRESS}:{programs.TYPHA_PORT}", self._client,
+                      self.dir)
+
+    def start_agent(self, ns: kernel.Namespace, **more: str) -> Process:
         argv = [programs.binary(programs.AGENT_PROGRAM), "--socket", str(self.dir / "agent.sock")]
         # The pools are VXLAN: the nodes need no BGP, and there are none to peer with here.
         env = programs.agent_env(LOCAL_NODE, self._client, _TYPHA_ADDRESS) | {
-            "CALICO_NETWORKING_BACKEND": "vxlan"}
+            "CALICO_NETWORKING_BACKEND": "vxlan"} | more
         return Process(ns, f"agent{self._runs}", argv, self.dir, env)
 
     def check_complete(self, ns: kernel.Namespace, ruleset: str) -> None:
@@ -156,7 +183,7 @@ def measure_agent(bed: Bed, ns: kernel.Namespace) -> dict[str, float]:
         process = bed.start_agent(ns)
         try:
             ready = wait_ready(process, ns, monitor)
-            monitor.quiet(_STILL, _TIMEOUT)
+            monitor.quiet(bed.still, _TIMEOUT)
             usage = process.usage()
         finally:
             process.close()
@@ -207,10 +234,10 @@ def nft_version() -> str:
 
 
 @contextmanager
-def bed_for(scale: str, seed: int) -> Iterator[Bed]:
-    note(f"loading {scale} into SQLite behind margay-typha")
+def bed_for(options: Options) -> Iterator[Bed]:
+    note(f"loading {options.scale} into SQLite behind margay-typha")
     try:
-        bed = Bed(scale, seed)
+        bed = Bed(options.scale, options.seed)
     except (ProcessFailed, kernel.CommandFailed, FileNotFoundError) as error:
         raise BenchFailed(str(error)) from error
     try:
@@ -219,12 +246,29 @@ def bed_for(scale: str, seed: int) -> Iterator[Bed]:
         bed.close()
 
 
-def sync(scale: str, seed: int, runs: int) -> Result:
+@contextmanager
+def running_agent(bed: Bed, ns: kernel.Namespace, **env: str) -> Iterator[Process]:
+    """An agent that has put everything into the kernel and is idle."""
+    with Monitor(ns, lazy=True) as monitor:
+        process = bed.start_agent(ns, **env)
+        try:
+            wait_ready(process, ns, monitor)
+            monitor.quiet(bed.still, _TIMEOUT)
+        except BaseException:
+            process.close()
+            raise
+    try:
+        yield process
+    finally:
+        process.close()
+
+
+def sync(options: Options) -> Result:
     """First start with an empty kernel; the peer loads our final ruleset with `nft -f`."""
     result = Result("nft -f", nft_version())
-    with bed_for(scale, seed) as bed:
+    with bed_for(options) as bed:
         ruleset = bed.dir / "ruleset.nft"
-        for number in range(runs):
+        for number in range(options.runs):
             with bed.node() as ns:
                 result.ours.append(measure_agent(bed, ns))
                 text = ns.output("nft", "--stateless", "list", "ruleset")
@@ -236,12 +280,12 @@ def sync(scale: str, seed: int, runs: int) -> Result:
     return result
 
 
-def restart(scale: str, seed: int, runs: int) -> Result:
+def restart(options: Options) -> Result:
     """Nothing changed meanwhile; the peer only reads what stands, with `nft list ruleset`."""
     result = Result("nft list ruleset", nft_version())
-    with bed_for(scale, seed) as bed, bed.node() as ns:
+    with bed_for(options) as bed, bed.node() as ns:
         measure_agent(bed, ns)
-        for number in range(runs):
+        for number in range(options.runs):
             result.ours.append(measure_agent(bed, ns))
             result.peer.append(measure_nft(ns, ["nft", "list", "ruleset"], bed.dir))
             note(f"run {number + 1}: ours {result.ours[-1]}\n       peer {result.peer[-1]}")

@@ -41,7 +41,7 @@ class Scale:
 
 
 SCALES = {
-    "S0": Scale(nodes=3, local=2, remote=4, namespaces=2, local_namespaces=2, policies=2, rules=2,
+    "S0": Scale(nodes=3, local=2, remote=16, namespaces=2, local_namespaces=2, policies=2, rules=2,
                 global_policies=2, network_sets=2, set_size=3),
     "S1": Scale(nodes=100, local=30, remote=3000, namespaces=50, local_namespaces=50, policies=100,
                 rules=2, global_policies=10, network_sets=20, set_size=50),
@@ -94,8 +94,15 @@ class Cluster:
         self._random = random.Random(seed)
 
     def local_pods(self) -> list[LocalPod]:
-        return [LocalPod(f"p{i}", f"ns{i % self.scale.local_namespaces}", pod_address(0, i),
-                         f"cali{i:07d}") for i in range(self.scale.local)]
+        return [self._local_pod(i) for i in range(self.scale.local)]
+
+    def spare_pods(self, count: int) -> list[LocalPod]:
+        """Pods that `keys` leaves out, for changes; node0's blocks have room for them."""
+        return [self._local_pod(self.scale.local + i) for i in range(count)]
+
+    def _local_pod(self, index: int) -> LocalPod:
+        return LocalPod(f"p{index}", f"ns{index % self.scale.local_namespaces}",
+                        pod_address(0, index), f"cali{index:07d}")
 
     def keys(self) -> list[KeyValue]:
         """Everything, in a fixed order; call once per object: random choices go on from the last."""
@@ -202,11 +209,7 @@ class Cluster:
                            _BLOCKS_PER_NODE)
         remote_used = min(_BLOCK_SIZE, scale.remote // (scale.nodes - 1) + 2)
         for node in range(scale.nodes):
-            name = f"node{node}"
-            yield _resource("Node", "nodes", name, {
-                "bgp": {"ipv4Address": f"{node_address(node)}/16"},
-                "ipv4VXLANTunnelAddr": block(node), "vxlanTunnelMACAddr": node_mac(node)},
-                labels={"kubernetes.io/hostname": name}, status={})
+            yield _node(node)
             for index in range(local_blocks if node == 0 else 1):
                 left = scale.local + 1 - index * _BLOCK_SIZE if node == 0 else remote_used
                 yield from _block_keys(node, index, max(0, min(_BLOCK_SIZE, left)))
@@ -301,6 +304,19 @@ def _global_policy(name: str, order: int, ingress: list[dict],
     return _policy_resource("GlobalNetworkPolicy", "globalnetworkpolicies", name, spec)
 
 
+def _node(node: int) -> KeyValue:
+    name = f"node{node}"
+    return _resource("Node", "nodes", name, {
+        "bgp": {"ipv4Address": f"{node_address(node)}/16"},
+        "ipv4VXLANTunnelAddr": block(node), "vxlanTunnelMACAddr": node_mac(node)},
+        labels={"kubernetes.io/hostname": name}, status={})
+
+
+def node_keys(node: int) -> list[KeyValue]:
+    """A node with one block of which one address is used: its tunnel's."""
+    return [_node(node), *_block_keys(node, 0, 1)]
+
+
 def _block_keys(node: int, index: int, used: int) -> Iterator[KeyValue]:
     name, cidr = f"node{node}", block(node, index)
     value = {"cidr": f"{cidr}/26", "affinity": f"host:{name}",
@@ -312,6 +328,14 @@ def _block_keys(node: int, index: int, used: int) -> Iterator[KeyValue]:
     yield f"/calico/ipam/v2/assignment/ipv4/block/{cidr}-26", json.dumps(value)
     yield (f"/calico/ipam/v2/host/{name}/ipv4/block/{cidr}-26",
            '{"state":"confirmed","deleted":"false"}')
+
+
+def local_endpoint(pod: LocalPod) -> KeyValue:
+    return _endpoint(0, pod, {"app": "a0", "tier": "t0"})
+
+
+def policy_key(index: int, namespace: str) -> str:
+    return f"{_RESOURCES}networkpolicies/{namespace}/default.np{index}"
 
 
 def _endpoint(node: int, pod: LocalPod, labels: dict[str, str]) -> KeyValue:

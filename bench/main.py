@@ -7,18 +7,41 @@ import json
 import os
 import statistics
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import agent
+import churn
+import foreign
+import idle
+import latency
 from cluster import SCALES
 from lab import registry
 
-BENCHMARKS = {"agent-sync": agent.sync, "restart": agent.restart}
+
+@dataclass(frozen=True)
+class Benchmark:
+    run: Callable[[agent.Options], agent.Result]
+    scale: str = "S2"
+    runs: int = 3
+    tries: int = 0
+    seconds: float = 0
+
+
+BENCHMARKS = {
+    "agent-sync": Benchmark(agent.sync),
+    "restart": Benchmark(agent.restart),
+    "policy-latency": Benchmark(latency.run, tries=500),
+    "idle": Benchmark(idle.run, runs=1, seconds=300),
+    "foreign-churn": Benchmark(foreign.run, seconds=20),
+    "churn": Benchmark(churn.run, scale="S3"),
+}
 
 
 def median(samples: list[dict[str, float]]) -> dict[str, float]:
     """Field by field; counts stay whole numbers."""
     found = {}
-    for key in samples[0]:
+    for key in samples[0] if samples else ():
         value = statistics.median(sample[key] for sample in samples)
         found[key] = int(value) if float(value).is_integer() else round(value, 4)
     return found
@@ -29,29 +52,39 @@ def report(name: str, params: dict, seed: int, result: agent.Result) -> dict:
     ratio = {short: round(ours[key] / peer[key], 3)
              for short, key in (("wall", "wall_s"), ("cpu", "cpu_s"), ("rss", "rss_mib"))
              if peer.get(key) and key in ours}
+    named = {"name": result.peer_name, "version": result.peer_version} if result.peer_name else {}
     return {"bench": name, "params": params, "seed": seed, "runs": len(result.ours), "ours": ours,
-            "peer": {"name": result.peer_name, "version": result.peer_version} | peer,
-            "ratio": ratio}
+            "peer": named | peer, "ratio": ratio}
+
+
+def parse() -> tuple[str, agent.Options]:
+    parser = argparse.ArgumentParser(prog="bench/run")
+    parser.add_argument("name", choices=BENCHMARKS)
+    parser.add_argument("--scale", choices=SCALES)
+    parser.add_argument("--runs", type=int)
+    parser.add_argument("--tries", type=int, help="changes of each kind in one run")
+    parser.add_argument("--seconds", type=float, help="of watching in one run")
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    default = BENCHMARKS[given.name]
+    chosen = {key: getattr(default, key) if getattr(given, key) is None else getattr(given, key)
+              for key in ("scale", "runs", "tries", "seconds")}
+    return given.name, agent.Options(seed=given.seed, **chosen)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="bench/run")
-    parser.add_argument("name", choices=BENCHMARKS)
-    parser.add_argument("--scale", choices=SCALES, default="S2")
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
+    name, options = parse()
     if os.geteuid() != 0:
         print("benchmarks make network namespaces: run as root", file=sys.stderr)
         return 2
     registry.sweep()
     try:
-        result = BENCHMARKS[options.name](options.scale, options.seed, options.runs)
+        result = BENCHMARKS[name].run(options)
     except agent.BenchFailed as error:
-        print(f"bench/run {options.name}: {error}", file=sys.stderr)
+        print(f"bench/run {name}: {error}", file=sys.stderr)
         return 1
     params = {"scale": options.scale, "build": "release", "tls": "mutual", "backend": "vxlan"}
-    print(json.dumps(report(options.name, params, options.seed, result)))
+    print(json.dumps(report(name, params | result.params, options.seed, result)))
     return 0
 
 

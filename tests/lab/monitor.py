@@ -92,8 +92,11 @@ class Monitor:
     def filenos(self) -> list[int]:
         return [sock.fileno() for sock in self._sockets]
 
-    def _read(self, timeout: float) -> list[Event]:
-        """What has arrived, waiting at most `timeout` for the first."""
+    def receive(self, timeout: float) -> list[tuple[float, int, bytes]]:
+        """Datagrams as they are, with time and protocol, waiting at most `timeout` for the first.
+
+        Only for those who measure: nothing is kept, `events` does not grow.
+        """
         arrived: list[tuple[float, int, bytes]] = []
         ready, _, _ = select.select(self._sockets, [], [], max(0.0, timeout))
         for sock in ready:
@@ -105,6 +108,11 @@ class Monitor:
                 except OSError as error:
                     raise Overrun(str(error)) from error
                 arrived.append((time.monotonic(), sock.proto, data))
+        return arrived
+
+    def _read(self, timeout: float) -> list[Event]:
+        """What has arrived, waiting at most `timeout` for the first."""
+        arrived = self.receive(timeout)
         self._raw += arrived
         if self._lazy:
             return [Event(at, "unparsed", False) for at, _, _ in arrived[-1:]]
@@ -115,7 +123,7 @@ class Monitor:
         fresh: list[Event] = []
         for at, protocol, data in self._raw:
             parse = self._parse_route if protocol == _NETLINK_ROUTE else _parse_nft
-            fresh += filter(None, (parse(at, *message) for message in _messages(data)))
+            fresh += filter(None, (parse(at, *message) for message in messages(data)))
         self._raw.clear()
         self.events += fresh
         return fresh
@@ -173,7 +181,8 @@ def changes(events: list[Event]) -> list[Event]:
     return [e for e in events if e.kind != "nft-generation"]
 
 
-def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Type and body of each netlink message of a datagram."""
     offset = 0
     while offset + 16 <= len(data):
         length, kind = struct.unpack_from("=IH", data, offset)

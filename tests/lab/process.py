@@ -52,6 +52,11 @@ class Process:
         self._pidfd = os.pidfd_open(self.pid)
 
     @property
+    def pidfd(self) -> int:
+        """Readable when the program has ended."""
+        return self._pidfd
+
+    @property
     def alive(self) -> bool:
         return self._child.poll() is None
 
