@@ -1,7 +1,8 @@
-# Build rules shared by every module: language, warnings, and three functions
+# Build rules shared by every module: language, warnings, and four functions
 #   margay_add_library(NAME SOURCES ... DEPS ...)      a static library `margay_NAME`
 #   margay_add_executable(NAME SOURCES ... DEPS ...)
 #   margay_add_test(NAME SOURCES ... DEPS ...)         a GoogleTest program, registered with ctest
+#   margay_add_fuzz(NAME CORPUS dir DEPS ...)          the fuzz target NAME_fuzz.cpp over its corpus
 # DEPS are linked publicly; name our libraries margay_*.
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
@@ -65,4 +66,23 @@ function(margay_add_test name)
   target_compile_options(${name} PRIVATE -O0)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_test(NAME ${name} COMMAND ${name})
+endfunction()
+
+# With MARGAY_FUZZ: the libFuzzer program NAME_fuzz (run it with its corpus folder). Otherwise the
+# test NAME_replay: the corpus, and many small changes to it, through the same code. REPLAY: a
+# program's main of its own, that knows how to change the corpus and keep it near validity.
+function(margay_add_fuzz name)
+  cmake_parse_arguments(A "" "CORPUS;REPLAY" "DEPS" ${ARGN})
+  if(MARGAY_FUZZ)
+    margay_add_executable(${name}_fuzz SOURCES ${name}_fuzz.cpp DEPS ${A_DEPS})
+    target_link_options(${name}_fuzz PRIVATE -fsanitize=fuzzer)
+    return()
+  endif()
+  if(NOT A_REPLAY)
+    set(A_REPLAY ${CMAKE_SOURCE_DIR}/tests/fuzz/replay.cpp)
+  endif()
+  margay_add_executable(${name}_replay SOURCES ${name}_fuzz.cpp ${A_REPLAY} DEPS ${A_DEPS})
+  set_target_properties(${name}_replay PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  add_test(NAME ${name}_replay COMMAND ${name}_replay ${CMAKE_CURRENT_SOURCE_DIR}/${A_CORPUS})
 endfunction()

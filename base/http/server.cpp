@@ -204,12 +204,17 @@ class SocketServer : public Server {
 Result<Fd> bound_socket(const sockaddr* addr, socklen_t len, const std::string& what) {
   Fd fd(socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) return sys_error(errno, what + ": socket");
-  const int on = 1;
+  const int on = 1, off = 0;
+  // "::" is every address of both families, whatever net.ipv6.bindv6only says.
+  if (addr->sa_family == AF_INET6)
+    setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
   if (addr->sa_family != AF_UNIX) setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (bind(fd.get(), addr, len) != 0) return sys_error(errno, what + ": bind");
   if (listen(fd.get(), 64) != 0) return sys_error(errno, what + ": listen");
   return fd;
 }
+
+bool has_ipv6() { return static_cast<bool>(Fd(socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0))); }
 
 bool somebody_listens(const sockaddr_un& addr) {
   const Fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -233,7 +238,11 @@ Result<std::unique_ptr<Server>> listen_tcp(EventLoop& loop, std::string_view hos
     return make_error(Code::invalid, what + ": " + gai_strerror(rc) + "; give an IP address");
   }
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> guard(found, freeaddrinfo);
-  MARGAY_TRY(Fd fd, bound_socket(found->ai_addr, found->ai_addrlen, what));
+  const addrinfo* chosen = found;
+  if (name.empty() && has_ipv6()) {
+    while (chosen->ai_next != nullptr && chosen->ai_family != AF_INET6) chosen = chosen->ai_next;
+  }
+  MARGAY_TRY(Fd fd, bound_socket(chosen->ai_addr, chosen->ai_addrlen, what));
   sockaddr_storage bound{};
   socklen_t len = sizeof bound;
   getsockname(fd.get(), reinterpret_cast<sockaddr*>(&bound), &len);

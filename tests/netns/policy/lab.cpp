@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "lab.h"
+#include "tests/netns/policy/lab.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "conformance.h"
+#include "tests/unit/datastore/conformance.h"
 
 #include <gmock/gmock.h>
 

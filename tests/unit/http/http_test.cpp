@@ -124,6 +124,23 @@ TEST_F(HttpTest, malformed_and_oversized_requests_get_400_and_pipelined_ones_the
   EXPECT_NE(two.find("[/2]"), std::string::npos);
 }
 
+TEST(HttpListen, without_a_host_both_families_are_served) {
+  AsioLoop loop("t");
+  const auto s = listen_tcp(loop, "", 0, [](const Request&, const Respond&) {});
+  ASSERT_TRUE(s.ok()) << s.error().message();
+  sockaddr_in v4{};
+  v4.sin_family = AF_INET;
+  v4.sin_port = htons((*s)->port());
+  v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  sockaddr_in6 v6{};
+  v6.sin6_family = AF_INET6;
+  v6.sin6_port = v4.sin_port;
+  v6.sin6_addr = in6addr_loopback;
+  const Fd first(socket(AF_INET, SOCK_STREAM, 0)), second(socket(AF_INET6, SOCK_STREAM, 0));
+  EXPECT_EQ(connect(first.get(), reinterpret_cast<sockaddr*>(&v4), sizeof v4), 0);
+  EXPECT_EQ(connect(second.get(), reinterpret_cast<sockaddr*>(&v6), sizeof v6), 0);
+}
+
 TEST(HttpListen, a_host_that_is_no_address_is_named_in_the_error) {
   AsioLoop loop("t");
   const auto s = listen_tcp(loop, "not an address", 1, [](const Request&, const Respond&) {});

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "rule_text.h"
+#include "tests/unit/policy/rule_text.h"
 
 #include <map>
 
