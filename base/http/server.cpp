@@ -225,12 +225,13 @@ bool somebody_listens(const sockaddr_un& addr) {
 
 Result<std::unique_ptr<Server>> listen_tcp(EventLoop& loop, std::string_view host,
                                            std::uint16_t port, Handler handler) {
-  const std::string name(host);
-  const std::string what = "listen on " + (name.empty() ? "*" : name) + ":" + std::to_string(port);
+  // RFC 6761, 6.3: always the loopback address; a minimal system has no /etc/hosts that says so.
+  const std::string name(host == "localhost" ? "127.0.0.1" : host);
+  const std::string what =
+      "listen on " + (host.empty() ? "*" : std::string(host)) + ":" + std::to_string(port);
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV | (name == "localhost" ? 0 : AI_NUMERICHOST);
-  if (name == "localhost") hints.ai_family = AF_INET;
+  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV | AI_NUMERICHOST;
   addrinfo* found = nullptr;
   if (const int rc = getaddrinfo(name.empty() ? nullptr : name.c_str(),
                                  std::to_string(port).c_str(), &hints, &found);
