@@ -6,6 +6,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 
@@ -18,6 +19,8 @@ struct TlsFiles {
   // The peer's certificate must carry one of those that are set: subject CN, or a URI SAN.
   std::string peer_cn;
   std::string peer_uri_san;
+  // Or a subject CN that matches one of these (matches_any): a server's further sorts of clients.
+  std::vector<std::string> peer_cn_patterns = {};
   unsigned refresh_seconds = 5;  // how often to look whether the files have changed
 
   [[nodiscard]] bool enabled() const {
@@ -27,6 +30,9 @@ struct TlsFiles {
   // said without a peer. Names the file at fault.
   [[nodiscard]] Result<void> check() const;
 };
+
+// Shell patterns: `*` stands for any text, `?` for one character. No pattern matches no name.
+[[nodiscard]] bool matches_any(const std::string& name, const std::vector<std::string>& patterns);
 
 // Addresses that never leave this machine: unix:..., 127.0.0.0/8, [::1], localhost.
 [[nodiscard]] bool is_local_address(std::string_view address);

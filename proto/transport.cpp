@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proto/transport.h"
 
+#include <fnmatch.h>
 #include <grpc/support/log.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/tls_certificate_provider.h>
@@ -29,22 +30,21 @@ constexpr int kWindow = 512 * 1024;  // bytes in flight per stream: two segments
 // we were told to talk to.
 class NameVerifier : public tls_api::ExternalCertificateVerifier {
  public:
-  NameVerifier(std::string cn, std::string uri_san)
-      : cn_(std::move(cn)), uri_san_(std::move(uri_san)) {}
+  NameVerifier(std::string cn, std::string uri_san, std::vector<std::string> cn_patterns)
+      : cn_(std::move(cn)), uri_san_(std::move(uri_san)), cn_patterns_(std::move(cn_patterns)) {}
   bool Verify(tls_api::TlsCustomVerificationCheckRequest* request,
               std::function<void(grpc::Status)> /*callback*/, grpc::Status* sync_status) override {
-    const auto cn = request->common_name();
+    const std::string cn(request->common_name().data(), request->common_name().size());
     const auto uris = request->uri_names();
-    const bool cn_ok = !cn_.empty() && cn == cn_;
+    const bool cn_ok = (!cn_.empty() && cn == cn_) || matches_any(cn, cn_patterns_);
     const bool uri_ok =
         !uri_san_.empty() && std::any_of(uris.begin(), uris.end(),
                                          [this](grpc::string_ref uri) { return uri == uri_san_; });
     if (!cn_ok && !uri_ok) {
-      const std::string seen(cn.data(), cn.size());
-      log::warn("tls_peer_name_refused", kv("cn", seen), kv("expected_cn", cn_),
+      log::warn("tls_peer_name_refused", kv("cn", cn), kv("expected_cn", cn_),
                 kv("expected_uri_san", uri_san_));
       *sync_status = grpc::Status(grpc::StatusCode::UNAUTHENTICATED,
-                                  "peer certificate has CN '" + seen + "', expected " +
+                                  "peer certificate has CN '" + cn + "', expected " +
                                       (cn_.empty() ? "URI SAN '" + uri_san_ : "'" + cn_) + "'");
     }
     return true;
@@ -54,10 +54,12 @@ class NameVerifier : public tls_api::ExternalCertificateVerifier {
  private:
   std::string cn_;
   std::string uri_san_;
+  std::vector<std::string> cn_patterns_;
 };
 
 std::shared_ptr<tls_api::CertificateVerifier> name_verifier(const TlsFiles& tls) {
-  return tls_api::ExternalCertificateVerifier::Create<NameVerifier>(tls.peer_cn, tls.peer_uri_san);
+  return tls_api::ExternalCertificateVerifier::Create<NameVerifier>(tls.peer_cn, tls.peer_uri_san,
+                                                                    tls.peer_cn_patterns);
 }
 
 std::shared_ptr<tls_api::CertificateProviderInterface> provider(const TlsFiles& tls) {
@@ -117,6 +119,12 @@ Result<void> TlsFiles::check() const {
                       "key file " + key_file + " does not belong to certificate " + cert_file);
   }
   return {};
+}
+
+bool matches_any(const std::string& name, const std::vector<std::string>& patterns) {
+  return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) {
+    return ::fnmatch(pattern.c_str(), name.c_str(), 0) == 0;
+  });
 }
 
 bool is_local_address(std::string_view address) {

@@ -35,6 +35,20 @@ bool parse_bool(std::string_view text, bool& out) {
   return true;
 }
 
+// "a, b-*" -> {"a", "b-*"}; "none" -> {}
+std::vector<std::string> names(std::string_view list) {
+  std::vector<std::string> out;
+  while (list != "none" && !list.empty()) {
+    const auto comma = std::min(list.find(','), list.size());
+    std::string_view item = list.substr(0, comma);
+    while (item.starts_with(' ')) item.remove_prefix(1);
+    while (item.ends_with(' ')) item.remove_suffix(1);
+    if (!item.empty()) out.emplace_back(item);
+    list.remove_prefix(std::min(comma + 1, list.size()));
+  }
+  return out;
+}
+
 struct Row {
   const char* flag;     // takes a value unless it is a switch
   const char* env;      // without TYPHA_
@@ -76,6 +90,9 @@ const Row kRows[] = {
      [](std::string_view t, Draft& d) { return d.o.server.tls.peer_cn = t, true; }},
     {"--client-uri-san", "CLIENTURISAN", kAnyText, "or the URI that they must have",
      [](std::string_view t, Draft& d) { return d.o.server.tls.peer_uri_san = t, true; }},
+    {"--writer-cn", "WRITERCN", "names or patterns, separated by commas; none: nobody",
+     "whose certificates may write the store over the network (margayctl)",
+     [](std::string_view t, Draft& d) { return d.o.server.writers = names(t), true; }},
     {"--insecure", "INSECURE", kBool, "no TLS; --listen must be loopback or unix:",
      [](std::string_view t, Draft& d) { return parse_bool(t, d.o.server.insecure); }, true},
     {"--store-socket", "STORESOCKET", kFile, "unix socket of the Store service, for root",

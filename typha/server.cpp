@@ -17,8 +17,8 @@ namespace {
 
 class GrpcServer : public Server {
  public:
-  GrpcServer(EventLoop& loop, datastore::Store& store, Fanout& fanout)
-      : sync_(loop, fanout), store_(datastore::make_store_service(loop, store)) {}
+  GrpcServer(EventLoop& loop, datastore::Store& store, Fanout& fanout, const ServerOptions& options)
+      : sync_(loop, fanout), store_(datastore::make_store_service(loop, store, options.writers)) {}
   ~GrpcServer() override {
     if (!server_) return;
     // No grace: every call of ours can be resumed or repeated.
@@ -31,7 +31,9 @@ class GrpcServer : public Server {
     transport::set_server_defaults(builder);
     std::shared_ptr<grpc::ServerCredentials> credentials = grpc::InsecureServerCredentials();
     if (!options.insecure) {
-      MARGAY_TRY(credentials, transport::server_credentials(options.tls));
+      auto tls = options.tls;
+      tls.peer_cn_patterns = options.writers;
+      MARGAY_TRY(credentials, transport::server_credentials(tls));
     } else if (!transport::is_local_address(options.listen)) {
       return make_error(Code::invalid, "without TLS only a local address may be listened on, not " +
                                            options.listen);
@@ -68,7 +70,7 @@ class GrpcServer : public Server {
 
 Result<std::unique_ptr<Server>> Server::start(EventLoop& loop, datastore::Store& store,
                                               Fanout& fanout, const ServerOptions& options) {
-  auto server = std::make_unique<GrpcServer>(loop, store, fanout);
+  auto server = std::make_unique<GrpcServer>(loop, store, fanout, options);
   MARGAY_CHECK(server->listen(options));
   return std::unique_ptr<Server>(std::move(server));
 }

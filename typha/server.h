@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/loop/event_loop.h"
 #include "base/result.h"
@@ -19,6 +20,9 @@ struct ServerOptions {
   transport::TlsFiles tls;
   bool insecure = false;     // without TLS; only for a local address
   std::string store_socket;  // path; none when empty
+  // Names of certificates whose holders may write through the Store service (matches_any); they are
+  // let in as clients beside those that `tls` names. Everybody else only reads.
+  std::vector<std::string> writers = {"margayctl"};
 };
 
 class Server {

@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/log.h"
 #include "margay/store.grpc.pb.h"
 #include "proto/transport.h"
 
@@ -204,9 +205,19 @@ class WatchStream : public Stream<pb::WatchMessage> {
   std::unique_ptr<WatchHandle> watch_;
 };
 
+// The CN of the caller's certificate; none without TLS.
+std::optional<std::string> certificate_name(const grpc::CallbackServerContext& context) {
+  const auto auth = context.auth_context();
+  const auto types = auth->FindPropertyValues("transport_security_type");
+  if (types.empty() || types[0] == "insecure") return std::nullopt;
+  const auto names = auth->FindPropertyValues("x509_common_name");
+  return names.empty() ? std::string() : std::string(names[0].data(), names[0].size());
+}
+
 class StoreService final : public pb::Store::CallbackService {
  public:
-  StoreService(EventLoop& loop, Store& store) : loop_(loop), store_(store) {}
+  StoreService(EventLoop& loop, Store& store, std::vector<std::string> writers)
+      : loop_(loop), store_(store), writers_(std::move(writers)) {}
 
   grpc::ServerUnaryReactor* Get(grpc::CallbackServerContext* context, const pb::GetRequest* request,
                                 pb::GetResponse* response) override {
@@ -227,6 +238,14 @@ class StoreService final : public pb::Store::CallbackService {
                                   const pb::WriteRequest* request,
                                   pb::WriteResponse* response) override {
     auto* reactor = context->DefaultReactor();
+    const auto name = certificate_name(*context);
+    if (name && !transport::matches_any(*name, writers_)) {
+      log::warn("store_write_refused", kv("cn", *name), kv("peer", context->peer()));
+      reactor->Finish({grpc::StatusCode::PERMISSION_DENIED,
+                       "the certificate of '" + *name +
+                           "' may only read; margay-typha's --writer-cn names who may write"});
+      return reactor;
+    }
     std::vector<datastore::Write> writes;
     bool known = static_cast<std::size_t>(request->ops_size()) <= kMaxOps;
     for (auto op : request->ops()) {
@@ -270,12 +289,14 @@ class StoreService final : public pb::Store::CallbackService {
  private:
   EventLoop& loop_;
   Store& store_;
+  const std::vector<std::string> writers_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> make_store_service(EventLoop& loop, Store& store) {
-  return std::make_unique<StoreService>(loop, store);
+std::unique_ptr<grpc::Service> make_store_service(EventLoop& loop, Store& store,
+                                                  std::vector<std::string> writers) {
+  return std::make_unique<StoreService>(loop, store, std::move(writers));
 }
 
 }  // namespace margay::datastore

@@ -7,12 +7,17 @@
 #include <grpcpp/impl/service_type.h>
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "base/loop/event_loop.h"
 #include "datastore/store.h"
 
 namespace margay::datastore {
 
-[[nodiscard]] std::unique_ptr<grpc::Service> make_store_service(EventLoop& loop, Store& store);
+// Who has connected with a certificate may read, and may write when its CN matches one of `writers`
+// (transport::matches_any). A connection without TLS, which never leaves this machine, may do both.
+[[nodiscard]] std::unique_ptr<grpc::Service> make_store_service(
+    EventLoop& loop, Store& store, std::vector<std::string> writers = {});
 
 }  // namespace margay::datastore

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """margay-typha late, gone, replaced by nonsense; certificates that are refused; the file's one owner."""
+import json
 import signal
 import socket
 import ssl
@@ -127,6 +128,18 @@ def test_bad_client_certificates_are_refused(pair):
     assert refused(pair, None), "no certificate"
     assert refused(pair, stranger.issue("agent", certs.CLIENT_CN)), "another CA's"
     assert refused(pair, pair.authority.issue_expired("late", certs.CLIENT_CN)), "expired"
+
+
+def test_agents_certificates_only_read_the_store(pair):
+    item = resources.resource("GlobalNetworkSet", "remote", {"nets": ["192.0.2.0/24"]})
+    text = json.dumps(item)
+    assert "node-1" in pair.remote_ctl("node-1", pair.client_certificate, "get", "nodes").stdout
+    refusal = pair.remote_ctl("node-1", pair.client_certificate, "apply", "-f", "-", stdin=text)
+    assert refusal.returncode == 1 and "--writer-cn" in refusal.stderr, refusal
+    assert "remote" not in pair.ctl("get", "globalnetworkset").stdout
+    done = pair.remote_ctl("node-1", pair.operator_certificate, "apply", "-f", "-", stdin=text)
+    assert done.returncode == 0, done
+    pair.delete(item)
 
 
 @pytest.mark.parametrize("bad", ["another CA's", "expired", "wrong name"])

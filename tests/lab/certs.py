@@ -8,7 +8,7 @@ from pathlib import Path
 from .kernel import run
 
 _KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-SERVER_CN, CLIENT_CN = "typha-server", "typha-client"
+SERVER_CN, CLIENT_CN, OPERATOR_CN = "typha-server", "typha-client", "margayctl"
 
 
 @dataclass(frozen=True)

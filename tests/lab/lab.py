@@ -98,6 +98,7 @@ class Lab:
         self.authority = certs.Authority(self.dir / "pki")
         self.server_certificate = self.authority.issue("typha", certs.SERVER_CN, TYPHA)
         self.client_certificate = self.authority.issue("agent", certs.CLIENT_CN)
+        self.operator_certificate = self.authority.issue("operator", certs.OPERATOR_CN)
 
     @property
     def database(self):
@@ -236,6 +237,15 @@ class Lab:
         argv = [programs.binary(programs.CTL_PROGRAM), *arguments,
                 "--store", f"unix:{self.store_socket}"]
         return self.fabric.typha.run(argv, stdin=stdin, check=check)
+
+    def remote_ctl(self, node: str, certificate: certs.Certificate, *arguments: str,
+                   stdin: str | None = None) -> subprocess.CompletedProcess:
+        """margayctl on a node, against typha's Store service over the network."""
+        argv = [programs.binary(programs.CTL_PROGRAM), *arguments,
+                "--store", f"{TYPHA[0]}:{programs.TYPHA_PORT}", "--server-cn", certs.SERVER_CN,
+                "--ca-file", str(certificate.ca), "--cert-file", str(certificate.cert),
+                "--key-file", str(certificate.key)]
+        return self.nodes[node].ns.run(argv, stdin=stdin, check=False)
 
     def agent_ctl(self, node: str, *arguments: str) -> str:
         """margayctl against the local API of a node's agent; what it printed."""

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/loop/asio_loop.h"
 #include "base/metrics.h"
@@ -29,6 +30,7 @@ class TyphaFixture {
     transport::TlsFiles tls{};
     std::string store_socket{};
     std::string listen = "127.0.0.1:0";
+    std::vector<std::string> writers{};
   };
   explicit TyphaFixture(Config config) : config_(std::move(config)) { start(); }
   ~TyphaFixture() { stop(); }
@@ -43,6 +45,7 @@ class TyphaFixture {
     options.tls = config_.tls;
     options.insecure = !config_.tls.enabled();
     options.store_socket = config_.store_socket;
+    options.writers = config_.writers;
     auto server = typha::Server::start(parts_->loop, *parts_->store, *parts_->fanout, options);
     MARGAY_ASSERT(server.ok());
     server_ = std::move(*server);

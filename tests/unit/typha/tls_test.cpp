@@ -136,6 +136,44 @@ TEST_F(TlsTest, a_store_is_guarded_in_the_same_way) {
   }
 }
 
+struct WriterRow {
+  const char* name;
+  std::vector<std::string> writers;
+  const char* client;
+  bool reads, writes;
+};
+
+TEST_F(TlsTest, who_is_no_writer_only_reads) {
+  const WriterRow rows[] = {
+      {"an agent", {"margayctl"}, "client", true, false},
+      {"an agent that is named by its URI", {"margayctl"}, "uri", true, false},
+      {"the operator", {"margayctl"}, "operator", true, true},
+      {"a pattern", {"x", "calico-*"}, "client", true, true},
+      {"nobody", {}, "client", true, false},
+      {"an operator where nobody writes", {}, "operator", false, false},
+  };
+  certificates_->make("operator", "ca", "margayctl");
+  for (const auto& row : rows) {
+    SCOPED_TRACE(row.name);
+    TempDir data;
+    TyphaFixture typha({data / "s.db", 10'000, 8U << 20, 5s, server_files(*certificates_), "",
+                        "127.0.0.1:0", row.writers});
+    typha.put("/a", "1");
+    AsioLoop loop("client");
+    auto store = datastore::make_remote_store(
+        loop, {typha.address(), certificates_->files(row.client, "ca", "calico-typha"), 500ms});
+    ASSERT_TRUE(store.ok());
+    EXPECT_EQ((*store)->get("/a").ok(), row.reads);
+    const auto written = (*store)->put("/a", "2");
+    EXPECT_EQ(written.ok(), row.writes);
+    EXPECT_EQ(typha.with_store([](datastore::Store& s) { return s.get("/a")->value; }),
+              row.writes ? "2" : "1");
+    if (row.writes || !row.reads) continue;
+    EXPECT_EQ(written.error().code, Code::refused);
+    EXPECT_THAT(written.error().context, ::testing::HasSubstr("--writer-cn"));
+  }
+}
+
 // gRPC clients of ours always have a certificate; another program may have none.
 TEST_F(TlsTest, a_client_without_certificate_is_refused) {
   TempDir data;
