@@ -264,7 +264,7 @@ class PolicyPlane::Impl {
       instruments_.repairs.add(p.repairs);
       repairs_ += p.repairs;
       for (const nft::Refused& r : p.refused) {
-        o.refused.push_back(r.object + ": " + r.error.message());
+        o.refused.push_back(r.error.message());
       }
       for (const std::string& w : p.waiting) o.refused.push_back(w + ": waits for another");
     }

@@ -25,7 +25,7 @@ class Socket;
 namespace margay::nft {
 
 struct Refused {
-  std::string object;  // "chain p/web rule 3", "set s1 element 10.0.0.1"
+  std::string object;  // "chain p/web rule 3", "set s1 element 10.0.0.1"; `error` names it too
   Error error;
 };
 

@@ -57,7 +57,9 @@ void Table::Impl::close_users_of_refused_sets() {
         sets, [&](const std::string& set) { return refused_sets_.contains(set); });
     if (it == sets.end()) continue;
     c.refused_set = *it;
-    c.refused = Refused{"chain " + name, make_error(Code::conflict, "set " + *it + " is refused")};
+    c.refused =
+        Refused{"chain " + name,
+                make_error(Code::conflict, "chain " + name + ": the kernel refuses set " + *it)};
     refused_chains_.insert(name);
     dirty_chains_.insert(name);
     set_aside(c);

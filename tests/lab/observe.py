@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from .kernel import Namespace
 
+PROTOCOL_KERNEL = 2
 PROTOCOL_AGENT, PROTOCOL_BGP = 80, 12
 TABLES = ("margay", "margay-static")
 VXLAN_DEVICE = {4: "vxlan.calico", 6: "vxlan-v6.calico"}
@@ -79,6 +80,63 @@ def nft_objects(ns: Namespace, kind: str) -> list[dict]:
     listing = json.loads(ns.output("nft", "-j", "-a", "list", "ruleset"))["nftables"]
     return [item[kind] for item in listing
             if kind in item and item[kind].get("table") in TABLES]
+
+
+def canonical_state(ns: Namespace) -> list[str]:
+    """All that an agent keeps, one line each, in an order and a form that depend on nothing but what
+    stands: no handles, counters, indices or ages. For comparing two namespaces."""
+    lines = _canonical_ruleset(ns)
+    for family in (4, 6):
+        for entry in _json(ns, "ip", "-N", "-details", f"-{family}", "route", "show"):
+            if int(entry.get("protocol", 0)) != PROTOCOL_KERNEL:
+                lines.append(f"route {_line(entry)}")
+        lines += [f"rule {family} {_line(r)}" for r in _json(ns, "ip", "-N", f"-{family}", "rule")]
+        for entry in _json(ns, "ip", f"-{family}", "neighbour", "show", "nud", "permanent"):
+            lines.append(f"neighbour {_line(entry)}")
+    for link in _json(ns, "ip", "-details", "link", "show", "type", "vxlan"):
+        name, data = link["ifname"], link["linkinfo"]["info_data"]
+        facts = {k: data.get(k) for k in ("id", "port", "local", "link", "learning")}
+        lines.append(f"link {name} {link['mtu']} {link['address']} {link['flags']} {_line(facts)}")
+        lines += [f"address {name} {a}" for a in addresses(ns, name)]
+        lines += [f"fdb {name} {item}" for item in fdb(ns, name).items()]
+    return sorted(lines + _settings(ns))
+
+
+def _json(ns: Namespace, program: str, *arguments: str) -> list[dict]:
+    return json.loads(ns.output(program, "-j", *arguments) or "[]")
+
+
+def _line(entry: dict) -> str:
+    return json.dumps(entry, sort_keys=True)
+
+
+def _canonical_ruleset(ns: Namespace) -> list[str]:
+    """Rules carry their place in their chain; the order of chains, sets and elements means nothing."""
+    lines: list[str] = []
+    places: dict[tuple, int] = {}
+    for item in json.loads(ns.output("nft", "-j", "-s", "list", "ruleset"))["nftables"]:
+        (kind, what), = item.items()
+        if kind == "metainfo":
+            continue
+        what.pop("handle", None)
+        if kind == "rule":
+            chain = what["table"], what["chain"]
+            what["place"] = places[chain] = places.get(chain, 0) + 1
+        if "elem" in what:
+            what["elem"] = sorted(map(_line, what["elem"]))
+        lines.append(f"nft {kind} {_line(what)}")
+    return lines
+
+
+def _settings(ns: Namespace) -> list[str]:
+    """Forwarding, and every setting of the interfaces that the agent looks after."""
+    paths = ["ipv4/ip_forward", "ipv6/conf/all/forwarding"]
+    lines = [f"sysctl {p} {ns.read_sysctl('net/' + p)}" for p in paths]
+    text = ns.run(["grep", "-rs", ".", *(
+        f"/proc/sys/net/{family}/{kind}" for family in ("ipv4", "ipv6")
+        for kind in ("conf", "neigh"))], check=False).stdout
+    ours = re.compile(r"/(cali[0-9a-f]+|vxlan[^/]*\.calico)/")
+    return lines + [f"sysctl {line}" for line in text.splitlines() if ours.search(line)]
 
 
 def kernel_state(ns: Namespace) -> list[str]:

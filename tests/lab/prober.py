@@ -21,6 +21,7 @@ import time
 UNREACHABLE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES, errno.EPERM, errno.EINVAL,
                errno.EADDRNOTAVAIL}
 BLOCK = threading.Lock()
+RECEIVED = collections.Counter()  # datagrams by port
 PORTS = itertools.cycle(range(10000, 60000))
 
 
@@ -153,8 +154,40 @@ def hold_tcp(request, flows={}):
     return "allowed" if sock.recv(1) else "refused"
 
 
+def flood_udp(request, floods={}):
+    """Sends to each of `dsts` (address and port) every millisecond from "start" to "stop"; the number
+    of rounds sent so far.
+    """
+    if request["do"] == "start":
+        flood = floods[request["flow"]] = {"sent": 0, "going": True}
+        threading.Thread(target=keep_sending, args=(request["dsts"], flood), daemon=True).start()
+    flood = floods[request["flow"]]
+    if request["do"] == "stop":
+        flood["going"] = False
+    return flood["sent"]
+
+
+def keep_sending(dsts, flood):
+    socks = {f: socket.socket(f, socket.SOCK_DGRAM) for f in (socket.AF_INET, socket.AF_INET6)}
+    for sock in socks.values():
+        sock.setblocking(False)
+    while flood["going"]:
+        for dst, port in dsts:
+            try:
+                socks[family_of(dst)].sendto(b"f", (dst, port))
+            except OSError:
+                pass  # no route for the moment
+        flood["sent"] += 1
+        select.select([], [], [], 0.001)
+
+
+def received_udp(request):
+    """How many datagrams have come to a port that this prober listens on."""
+    return RECEIVED[request["port"]]
+
+
 OPERATIONS = {"tcp": probe_tcp, "udp": probe_udp, "icmp": probe_icmp, "stream": stream_udp,
-              "hold": hold_tcp, "seen_as": seen_as}
+              "hold": hold_tcp, "seen_as": seen_as, "flood": flood_udp, "received": received_udp}
 
 
 def handle(request):
@@ -194,9 +227,12 @@ def echo_tcp(listener):
 
 
 def echo_udp(sock):
+    port = sock.getsockname()[1]
     while True:
         try:
             data, peer = sock.recvfrom(4096)
+            with BLOCK:
+                RECEIVED[port] += 1
             sock.sendto(data, peer)
         except OSError:
             continue

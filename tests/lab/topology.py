@@ -126,6 +126,16 @@ class Fabric:
         self.nodes[node.name] = node
         return node
 
+    def move_to_fresh_namespace(self, node: Node) -> None:
+        """The node's uplink and its pods' interfaces go to a namespace where no agent has ever been."""
+        old, node.ns = node.ns, self._namespace(f"{node.name}-fresh")
+        interfaces = ["eth0", *(p.interface for p in self.pods.values() if p.node is node)]
+        old.ip(*(f"link set {i} netns {node.ns.name}" for i in interfaces))
+        v4, v6 = subnet(node.rack)
+        node.ns.ip(*(f"link set {i} up" for i in interfaces),
+                   f"addr add {node.ipv4}/24 dev eth0", f"addr add {node.ipv6}/64 dev eth0",
+                   f"route add default via {v4}1", f"route add default via {v6}1")
+
     def cut_node(self, node: Node, up: bool = False) -> None:
         """Pulls (or plugs) a node's cable at the switch."""
         self.router.ip(f"link set {node.name}-{node.rack} {'up' if up else 'down'}")
