@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernel says no, or somebody holds what is ours: said by name, closed where it must be, and
+everything else goes on. Large sets hold nothing up."""
+import json
+import os
+import subprocess
+from collections import Counter
+
+import pytest
+from lab import observe, programs
+from lab.lab import ROUTED, Lab
+from lab.resources import allow, global_policy, network_policy, resource
+
+NODE = "node-1"
+NO_BGP = {"CALICO_NETWORKING_BACKEND": "none"}
+LARGE = 300_000  # members
+
+
+@pytest.fixture(scope="module")
+def lab():
+    with Lab(racks="a", plans=(ROUTED,)) as lab:
+        lab.put_keys(lab.base_keys())
+        lab.start_typha()
+        lab.apply(*lab.base_resources())
+        lab.start_agent(NODE, **NO_BGP)
+        for name in ("client", "web", "other"):
+            lab.add_pod(name, NODE, "routed", {"app": name}, write=False)
+        lab.apply(*(lab.endpoint(pod) for pod in lab.pods.values()))
+        yield lab
+
+
+def restart(lab, **env):
+    lab.agents[NODE].kill()
+    lab.start_agent(NODE, **NO_BGP, **env)
+
+
+def web_policy(log):
+    rules = [allow(action="Log")] if log else []
+    return network_policy("web", "app == 'web'", [*rules, allow("TCP", [80])])
+
+
+def said(lab):
+    """What an operator is told: readiness, and `margayctl show policy`."""
+    _, readiness = lab.agents[NODE].get("/readiness")
+    return readiness, shown(lab)["quarantined"]
+
+
+def shown(lab):
+    return json.loads(lab.agent_ctl(NODE, "show", "policy", "-o", "json"))
+
+
+def test_a_refused_policy_is_named_and_closes_its_endpoints_only(lab):
+    """The kernel lacks `log`: the policy that asks for it is quarantined until it is mended."""
+    lab.apply(web_policy(log=False))
+    restart(lab, LD_PRELOAD=programs.binary("margay-lacking-kernel.so"), MARGAY_TEST_LACKS="log")
+    lab.wait_agent_ready(NODE)
+    lab.expect(lab.paths("client", ["web", "other"]), 10)
+    lab.apply(web_policy(log=True))
+    name = "pi-np/default/web rule 1"
+    lab.until(lambda: any(name in q for q in said(lab)[1]), 5, lambda: str(said(lab)))
+    assert name in said(lab)[0]
+    assert "policy_quarantined" in lab.agents[NODE].process.log()
+    lab.expect(lab.paths("client", "web", "dropped") | lab.paths("client", "other"), 5)
+    late = lab.add_pod("late", NODE, "routed", {"app": "other"})
+    lab.expect(lab.paths("client", "late"), 5)
+    lab.delete_pod(late)
+    lab.apply(web_policy(log=False))
+    lab.until(lambda: said(lab)[1] == [] and name not in said(lab)[0], 5, lambda: str(said(lab)))
+    lab.expect(lab.paths("client", ["web", "other"]), 5)
+
+
+def test_a_table_that_another_program_owns_is_said_and_taken_when_it_is_free(lab):
+    """EPERM for every transaction, as long as the owner lives."""
+    ns = lab.nodes[NODE].ns
+    lab.agents[NODE].kill()
+    ns.run(["nft", "delete", "table", "inet", "margay"])
+    owner = ns.spawn(["nft", "-i"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    try:
+        owner.stdin.write("add table inet margay { flags owner; }\n")
+        owner.stdin.flush()
+        lab.until(lambda: "table inet margay {" in observe.ruleset(ns))
+        lab.start_agent(NODE, **NO_BGP)
+        lab.until(lambda: "not permitted" in lab.agents[NODE].get("/readiness")[1], 10,
+                  lambda: str(lab.agents[NODE].get("/readiness")))
+        status, body = lab.agents[NODE].get("/readiness")
+        assert status != 200 and "margay: " in body, body
+    finally:
+        owner.stdin.close()
+        owner.wait(10)
+    lab.wait_agent_ready(NODE, 30)
+    lab.expect(lab.paths("client", ["web", "other"]), 10)
+
+
+def large_set(lab):
+    """Its members in pieces that a store takes, and a policy that looks it up."""
+    nets = [f"{100 + i // 65536}.{i // 256 % 256}.{i % 256}.1" for i in range(LARGE)]
+    piece = 20_000
+    return [resource("GlobalNetworkSet", f"large-{at // piece}", {"nets": nets[at:at + piece]},
+                     labels={"large": "yes"}) for at in range(0, LARGE, piece)]
+
+
+def test_a_new_pod_does_not_wait_for_a_large_set(lab):
+    """Its place in the dispatch and its route stand while the set is still being filled."""
+    pod = lab.add_pod("late", NODE, "routed", {"app": "late"}, write=False)
+    lab.apply(web_policy(log=False), *large_set(lab))
+    dispatch, route = ("nft-element", "to-workload"), ("route", pod.address(4) + "/32")
+    added: Counter = Counter()
+    with lab.monitor(NODE) as monitor:
+
+        def come(condition):
+            """Routes are read first, then nftables."""
+            added.update((e.kind, e.detail.get("name") or e.detail.get("dst"))
+                         for e in monitor.drain() if not e.deleted)
+            return condition()
+
+        lab.apply(global_policy("large", "app == 'other'", [
+            allow(source={"selector": "large == 'yes'"}), allow("TCP", [80])]))
+        lab.apply(lab.endpoint(pod))
+        lab.until(lambda: come(lambda: {dispatch, route} <= added.keys()), 30)
+        assert max(added.values()) < LARGE, "the pod came last"
+        lab.until(lambda: come(lambda: max(added.values()) == LARGE), 30)
+    lab.expect(lab.paths("client", ["late", "other"]), 10)
