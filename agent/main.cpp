@@ -168,6 +168,7 @@ int run(Options options) {
 
   local_api::LocalApi api(loop);
   api.add("policy", [&](local_api::Answer a) { policy.show(std::move(a)); });
+  api.add("foreign", [&](local_api::Answer a) { policy.show_foreign(std::move(a)); });
   api.add("routes", [&](local_api::Answer a) { routes.show(std::move(a)); });
   if (bgp) {
     api.add("bgp", [&](local_api::Answer a) { bgp->show_peers(std::move(a)); });

@@ -21,6 +21,9 @@ std::string detail_of(const managers::PolicyStatus& s) {
     add(std::to_string(s.fails_closed.size()) + " policies fail closed, first " +
         s.fails_closed.front());
   }
+  for (const foreign::Drop& d : s.foreign) {
+    if (!d.drops.empty()) add(foreign::sentence(d));
+  }
   return out;
 }
 
@@ -69,6 +72,10 @@ void PolicyThread::set_interfaces(std::map<std::string, std::vector<Ip>> interfa
 void PolicyThread::show(local_api::Answer answer) {
   loop_.post(
       [this, answer = std::move(answer)] { answer(show_policy(plane_->status(), loop_.now())); });
+}
+
+void PolicyThread::show_foreign(local_api::Answer answer) {
+  loop_.post([this, answer = std::move(answer)] { answer(agent::show_foreign(plane_->status())); });
 }
 
 }  // namespace margay::agent

@@ -29,6 +29,7 @@ class PolicyThread {
   // Links that are no workload's, with their addresses: host endpoints are found by them.
   void set_interfaces(std::map<std::string, std::vector<Ip>> interfaces);
   void show(local_api::Answer answer);
+  void show_foreign(local_api::Answer answer);
 
  private:
   void start();

@@ -44,6 +44,21 @@ std::string show_policy(const managers::PolicyStatus& s, Clock::time_point now) 
   return out.dump();
 }
 
+std::string show_foreign(const managers::PolicyStatus& s) {
+  Json dropping = Json::array(), others = Json::array();
+  for (const foreign::Drop& d : s.foreign) {
+    Json chain{{"chain", foreign::describe(d)},
+               {"hook", foreign::to_string(d.hook)},
+               {"by", d.by},
+               {"drops", d.drops},
+               {"accepted", d.spared}};
+    if (!d.remedy.empty()) chain["remedy"] = d.remedy;
+    if (!d.error.empty()) chain["error"] = d.error;
+    (d.drops.empty() ? others : dropping).push_back(std::move(chain));
+  }
+  return Json{{"dropping", dropping}, {"harmless", others}}.dump();
+}
+
 std::string show_routes(const dataplane::RoutePlaneStatus& s,
                         const std::vector<dataplane::InterfaceState>& interfaces,
                         Clock::time_point now) {

@@ -18,6 +18,8 @@ namespace margay::agent {
 
 // `now` turns the steady clock's points into ages in seconds.
 [[nodiscard]] std::string show_policy(const managers::PolicyStatus& status, Clock::time_point now);
+// Chains of other software that drop by default.
+[[nodiscard]] std::string show_foreign(const managers::PolicyStatus& status);
 [[nodiscard]] std::string show_routes(const dataplane::RoutePlaneStatus& status,
                                       const std::vector<dataplane::InterfaceState>& interfaces,
                                       Clock::time_point now);

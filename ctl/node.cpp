@@ -58,6 +58,22 @@ std::string peers_table(const Json& bgp, Family family) {
   return name + " BGP status\n" + boxed_table(rows);
 }
 
+// What other software's packet filters drop of this node's; nothing when there is nothing to say.
+std::string foreign_warnings(const Json& foreign) {
+  std::string out;
+  for (const Json& d : foreign.value("dropping", Json::array())) {
+    std::string what;
+    for (const Json& w : d.value("drops", Json::array())) {
+      what += (what.empty() ? "" : ", ") + w.get<std::string>();
+    }
+    out += "  " + d.value("chain", "") + " drops " + what + " (" + d.value("by", "") + ")\n";
+    if (d.contains("error"))
+      out += "    accepts could not be put there: " + d.value("error", "") + "\n";
+    out += "    remedy: " + d.value("remedy", "") + "\n";
+  }
+  return out.empty() ? "" : "\nWARNING: other software drops packets of this node.\n" + out;
+}
+
 }  // namespace
 
 Result<void> run_node_status(const Invocation& call) {
@@ -67,6 +83,8 @@ Result<void> run_node_status(const Invocation& call) {
     return make_error(Code::unavailable, bgp.error().message());
   }
   std::cout << "Calico process is running.\n";
+  const auto foreign = ask(call, "/v1/show/foreign");
+  if (foreign.ok()) std::cout << foreign_warnings(*foreign);
   if (!bgp.ok()) {
     std::cout << "The BGP backend process (BIRD) is not running.\n";
     return {};

@@ -106,6 +106,8 @@ Canonical canonical_value(Type type, std::string_view text) {
       return one_of(text, {"IPPoolsOnly", "IPPoolsAndHostIPs"});
     case Type::failsafes:
       return parse_failsafes(text).ok() ? Canonical(std::string(text)) : std::nullopt;
+    case Type::foreign_drop:
+      return one_of(text, {"Report", "Accept"});
     case Type::cidrs:
       return cidrs(text);
     case Type::integer:
@@ -185,6 +187,8 @@ std::string_view legal_values(Type type) {
       return "IPPoolsOnly or IPPoolsAndHostIPs";
     case Type::failsafes:
       return "none, or a list of [tcp|udp|sctp:[cidr:]]port";
+    case Type::foreign_drop:
+      return "Report or Accept";
     case Type::cidrs:
       return "a list of CIDRs";
     case Type::integer:

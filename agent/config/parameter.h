@@ -19,6 +19,7 @@ enum class Type {
   endpoint_action,  // DROP, RETURN or ACCEPT
   exclusions,       // IPPoolsOnly or IPPoolsAndHostIPs
   failsafes,        // none, or list of [proto:[cidr:]]port
+  foreign_drop,     // Report or Accept
   cidrs,
   integer,
   ipv4,

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "dataplane/foreign/watch.h"
 #include "dataplane/managers/endpoint_book.h"
 #include "dataplane/managers/program_book.h"
 #include "dataplane/managers/set_keeper.h"
@@ -75,7 +76,7 @@ struct Instruments {
 class PolicyPlane::Impl {
  public:
   Impl(EventLoop& loop, metrics::Registry& metrics, StatusFn on_status)
-      : loop_(loop), instruments_(metrics), on_status_(std::move(on_status)) {}
+      : loop_(loop), metrics_(metrics), instruments_(metrics), on_status_(std::move(on_status)) {}
 
   // Taken in one go with what else waits, so that a repair in between never applies half of it.
   void apply(model::Batch batch) {
@@ -98,10 +99,15 @@ class PolicyPlane::Impl {
     if (tables_) return {};
     nft::KeeperOptions options;
     options.audit = Clock::duration::zero();  // ours may change its period
+    const std::vector<std::string> names{"margay", "margay-static"};
+    MARGAY_TRY(auto watch,
+               foreign::Watch::open(loop_, metrics_, names, [this] { foreign_changed(); }));
     MARGAY_TRY(auto keeper,
                nft::Keeper::open(
-                   loop_, {"margay", "margay-static"}, options,
-                   [this](nft::Table& t, const Result<nft::Progress>& r) { applied(t, r); }));
+                   loop_, names, options,
+                   [this](nft::Table& t, const Result<nft::Progress>& r) { applied(t, r); },
+                   [this](const nft::Notice* n) { foreign_->noticed(n); }));
+    foreign_ = std::move(watch);
     take_config();
     tables_ = std::make_unique<Tables>(std::move(keeper), config_);
     arm_audit();
@@ -153,6 +159,7 @@ class PolicyPlane::Impl {
   void take(model::LocalNode& c) { tables_->statics.set_node(c); }
   void take(model::ServiceRanges& c) { tables_->statics.set_services(c); }
   void take(model::EncapInUse& c) {
+    encap_ = c;
     tables_->statics.set_encap(c);
     tables_->endpoints.set_encap(c.vxlan_v4 || c.vxlan_v6, c.ipip);
     hosts_due_ = true;
@@ -215,6 +222,7 @@ class PolicyPlane::Impl {
     };
     t.sets.set_families(used(Family::v4), used(Family::v6));
     t.static_sets.set_families(used(Family::v4), used(Family::v6));
+    families_ = {used(Family::v4), used(Family::v6)};
     t.statics.refresh();
     if (std::exchange(hosts_due_, false) || t.endpoints.has_host_endpoints() != host_sets_) {
       host_sets_ = t.endpoints.has_host_endpoints();
@@ -297,6 +305,26 @@ class PolicyPlane::Impl {
     }
     count(next);
     publish(std::move(next));
+    watch_foreign();
+  }
+
+  // Nothing of others is touched before policy of ours stands: it is what makes accepts harmless.
+  void watch_foreign() {
+    foreign::Subject s;
+    s.prefixes = config_.interface_prefixes;
+    s.v4 = families_.v4;
+    s.v6 = families_.v6;
+    if (encap_.vxlan_v4) s.vxlan_v4_port = config_.vxlan_port;
+    if (encap_.vxlan_v6) s.vxlan_v6_port = config_.vxlan_port;
+    s.workloads_to_host = config_.endpoint_to_host == policy::EndpointToHost::accept;
+    foreign_->set_subject(
+        s, status_.applied ? std::optional(config_.accept_in_foreign_chains) : std::nullopt);
+  }
+
+  void foreign_changed() {
+    PolicyStatus next = status_;
+    next.foreign = foreign_->drops();
+    publish(std::move(next));
   }
 
   void publish_pending() {
@@ -357,10 +385,12 @@ class PolicyPlane::Impl {
     audit_ = loop_.after(config_.refresh_interval, [this] {
       arm_audit();
       look_again(&nft::Table::suspect_all);
+      foreign_->look_again();
     });
   }
 
   EventLoop& loop_;
+  metrics::Registry& metrics_;
   Instruments instruments_;
   StatusFn on_status_;
   PolicyStatus status_;
@@ -371,6 +401,11 @@ class PolicyPlane::Impl {
   bool in_sync_ = false;
   bool scheduled_ = false;
   bool floating_due_ = false, hosts_due_ = true, host_sets_ = false;
+  std::unique_ptr<foreign::Watch> foreign_;  // before `tables_`, whose keeper tells it
+  model::EncapInUse encap_;
+  struct {
+    bool v4 = false, v6 = false;
+  } families_;  // of workloads and pools
   std::unique_ptr<Tables> tables_;
   std::array<Outcome, 2> outcomes_;
   std::uint64_t repairs_ = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Desired policy, endpoints, sets, pools and node addresses -> the two nftables tables of this node
-// (`inet margay`, `inet margay-static`), kept so whatever others do to them. Lives on one EventLoop
+// (`inet margay`, `inet margay-static`), kept so whatever others do to them; and an eye on what
+// other software's chains drop. Lives on one EventLoop
 // (the nftables loop). Nothing is written before start() and the in-sync batch; afterwards a change
 // is applied as soon as the loop has no more input waiting. A packet is never judged by half a
 // change. Destruction leaves the kernel as it is. Must not know routes, links or BGP.
@@ -16,6 +17,7 @@
 
 #include "base/loop/event_loop.h"
 #include "base/metrics.h"
+#include "dataplane/foreign/filters.h"
 #include "dataplane/policy/config.h"
 #include "model/desired.h"
 
@@ -30,7 +32,8 @@ struct PolicyStatus {
   std::vector<std::string> quarantined;   // objects the kernel refused, "name: reason"
   std::vector<std::string> fails_closed;  // policies that deny because a set of theirs is unknown
   std::size_t chains = 0, rules = 0, sets = 0, elements = 0;  // wanted, both tables
-  std::uint64_t repairs = 0;  // objects restored after somebody else changed them
+  std::uint64_t repairs = 0;           // objects restored after somebody else changed them
+  std::vector<foreign::Drop> foreign;  // chains of other software that drop by default
   friend bool operator==(const PolicyStatus&, const PolicyStatus&) = default;
 };
 

@@ -93,13 +93,28 @@ void put_byte_order(nftnl_set* s, const SetType& type) {
 
 }  // namespace
 
-void begin_request(netlink::Writer& w, unsigned message, unsigned flags, std::uint32_t seq) {
+static_assert(kInetFamily == NFPROTO_INET);
+
+void begin_request(netlink::Writer& w, unsigned message, unsigned flags, std::uint32_t seq,
+                   std::uint8_t family) {
   w.begin(static_cast<std::uint16_t>(NFNL_SUBSYS_NFTABLES << 8 | message),
           static_cast<std::uint16_t>(NLM_F_REQUEST | flags), seq);
   nfgenmsg h{};
-  h.nfgen_family = NFPROTO_INET;
+  h.nfgen_family = family;
   h.version = NFNETLINK_V0;
   w.put(h);
+}
+
+void open_transaction(netlink::Writer& w, std::uint32_t seq) {
+  constexpr std::size_t kRoom = 64;
+  void* at = w.reserve(kRoom);
+  w.commit(kRoom, nftnl_batch_begin(static_cast<char*>(at), seq)->nlmsg_len);
+}
+
+void close_transaction(netlink::Writer& w, std::uint32_t seq) {
+  constexpr std::size_t kRoom = 64;
+  void* at = w.reserve(kRoom);
+  w.commit(kRoom, nftnl_batch_end(static_cast<char*>(at), seq)->nlmsg_len);
 }
 
 Batch::Batch(std::string table) : table_(std::move(table)) {}
@@ -119,17 +134,10 @@ void Batch::begin() {
   owners_.clear();
   first_seq_ = seq_ + 1;
   set_id_ = 0;
-  const std::uint32_t seq = note(Kind::frame, nullptr, false, 0);
-  constexpr std::size_t kRoom = 64;
-  void* at = out_.reserve(kRoom);
-  out_.commit(kRoom, nftnl_batch_begin(static_cast<char*>(at), seq)->nlmsg_len);
+  open_transaction(out_, note(Kind::frame, nullptr, false, 0));
 }
 
-void Batch::finish() {
-  constexpr std::size_t kRoom = 64;
-  void* at = out_.reserve(kRoom);
-  out_.commit(kRoom, nftnl_batch_end(static_cast<char*>(at), ++seq_)->nlmsg_len);
-}
+void Batch::finish() { close_transaction(out_, ++seq_); }
 
 void Batch::release_memory() {
   out_ = {};

@@ -78,7 +78,12 @@ class Batch {
   std::uint32_t set_id_ = 0;
 };
 
-// A request outside of transactions: header and table name; the caller adds attributes and end().
-void begin_request(netlink::Writer& w, unsigned message, unsigned flags, std::uint32_t seq);
+// A request: its header; the caller adds attributes and end(). Families are the kernel's numbers.
+inline constexpr std::uint8_t kInetFamily = 1;
+void begin_request(netlink::Writer& w, unsigned message, unsigned flags, std::uint32_t seq,
+                   std::uint8_t family = kInetFamily);
+// What stands around the requests of a transaction.
+void open_transaction(netlink::Writer& w, std::uint32_t seq);
+void close_transaction(netlink::Writer& w, std::uint32_t seq);
 
 }  // namespace margay::nft

@@ -119,12 +119,14 @@ class Keeper::Impl {
   }
 
   void notified() {
-    Monitor::Findings f = monitor_->read(tables_);
+    Monitor::Findings f = monitor_->read(tables_, [this](const Notice& n) {
+      if (elsewhere_) elsewhere_(&n);
+    });
     if (!f.program.empty()) {
       by_program_ = f.program;
       by_process_ = f.process;
     }
-    if (f.elsewhere && elsewhere_) elsewhere_();
+    if (f.overrun && elsewhere_) elsewhere_(nullptr);
     if (f.touched) repair_soon();
     if (!f.more) return;
     loop_.post([this, alive = std::weak_ptr<int>(alive_)] {

@@ -14,6 +14,7 @@
 #include "base/loop/event_loop.h"
 #include "base/result.h"
 #include "dataplane/nft/driver.h"
+#include "dataplane/nft/kernel.h"
 
 namespace margay::nft {
 
@@ -29,8 +30,9 @@ class Keeper {
  public:
   // After every apply that was asked for, changed something or failed. May want, forget, request.
   using AppliedFn = std::function<void(Table& table, const Result<Progress>& result)>;
-  // Somebody changed the ruleset outside of our tables; at most once per read of notifications.
-  using ElsewhereFn = std::function<void()>;
+  // Somebody changed the ruleset outside of our tables: what changed; null when notifications were
+  // lost. Called for each change, thousands at a time: must be cheap.
+  using ElsewhereFn = std::function<void(const Notice*)>;
 
   [[nodiscard]] static Result<std::unique_ptr<Keeper>> open(EventLoop& loop,
                                                             const std::vector<std::string>& tables,

@@ -253,7 +253,7 @@ std::optional<Notice> parse_notice(const Message& m) {
   Notice out;
   out.message = *kind;
   if (*kind == NFT_MSG_NEWGEN) return out;
-  if (h->nfgen_family != NFPROTO_INET) return std::nullopt;
+  out.family = h->nfgen_family;
   // In every message of nf_tables the first attribute type is the table's name, and but for
   // tables and chains the second is the name of what holds the object.
   static_assert(NFTA_CHAIN_TABLE == 1 && NFTA_RULE_TABLE == 1 && NFTA_SET_TABLE == 1 &&
@@ -266,6 +266,7 @@ std::optional<Notice> parse_notice(const Message& m) {
     if (a.type == 1) out.table = a.text();
     if (!table && a.type == (chain ? NFTA_CHAIN_NAME : 2)) out.object = a.text();
     if (elements && a.type == NFTA_SET_ELEM_LIST_ELEMENTS) out.elements = a.value;
+    if (chain && a.type == NFTA_CHAIN_HOOK) out.hooked = true;
   }
   return out;
 }

@@ -73,11 +73,13 @@ class ElementCollector {
 [[nodiscard]] std::optional<Packed> successor(ByteView key);
 [[nodiscard]] std::optional<Packed> predecessor(ByteView key);
 
-// A notification: which table and object it is about. kind: nf_tables message number.
+// A notification: which table and object it is about. message: nf_tables message number.
 struct Notice {
   unsigned message = 0;
+  std::uint8_t family = 0;  // the kernel's number; ours is kInetFamily
   std::string_view table;   // into the message; empty for generation events
   std::string_view object;  // chain or set; empty for tables
+  bool hooked = false;      // a base chain
   ByteView elements;        // element events: the list
 };
 [[nodiscard]] std::optional<Notice> parse_notice(const Message& m);

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "dataplane/netlink/socket.h"
-#include "dataplane/nft/kernel.h"
+#include "dataplane/nft/batch.h"
 
 namespace margay::nft {
 
@@ -80,7 +80,7 @@ Result<std::unique_ptr<Monitor>> Monitor::open(std::span<const std::uint32_t> ow
 
 int Monitor::fd() const { return impl_->socket_.fd(); }
 
-Monitor::Findings Monitor::read(std::span<Table* const> tables) {
+Monitor::Findings Monitor::read(std::span<Table* const> tables, const ElsewhereFn& elsewhere) {
   Findings out;
   const auto more = impl_->socket_.drain(
       [&](const Message& m) {
@@ -90,11 +90,12 @@ Monitor::Findings Monitor::read(std::span<Table* const> tables) {
           return;
         }
         const auto n = parse_notice(m);
-        const auto table =
-            n ? std::ranges::find_if(tables, [&](const Table* t) { return t->name() == n->table; })
-              : tables.end();
+        if (!n) return;
+        const auto table = std::ranges::find_if(tables, [&](const Table* t) {
+          return n->family == kInetFamily && t->name() == n->table;
+        });
         if (table == tables.end()) {
-          out.elsewhere = true;
+          if (elsewhere) elsewhere(*n);
           return;
         }
         out.touched = true;

@@ -12,6 +12,7 @@
 
 #include "base/result.h"
 #include "dataplane/nft/driver.h"
+#include "dataplane/nft/kernel.h"
 
 namespace margay::nft {
 
@@ -28,13 +29,14 @@ class Monitor {
 
   struct Findings {
     bool touched = false;       // some table has new doubts
-    bool elsewhere = false;     // somebody changed another table (or a table of another family)
     bool overrun = false;       // notifications were lost: every table is in doubt
     bool more = false;          // not all was read: call again
     std::uint32_t process = 0;  // who, as far as the kernel tells
     std::string program;
   };
-  [[nodiscard]] Findings read(std::span<Table* const> tables);
+  // Called with each notification about another table (or a table of another family).
+  using ElsewhereFn = std::function<void(const Notice&)>;
+  [[nodiscard]] Findings read(std::span<Table* const> tables, const ElsewhereFn& elsewhere = {});
 
  private:
   class Impl;

@@ -52,6 +52,7 @@ struct PolicyConfig {
   LoopPrevention loop_prevention = LoopPrevention::drop;  // ServiceLoopPrevention
   std::chrono::seconds refresh_interval{180};  // NftablesRefreshInterval: full audits; 0: none
   bool floating_ips = false;                   // FloatingIPs
+  bool accept_in_foreign_chains = false;       // ForeignDropAction Accept
   friend bool operator==(const PolicyConfig&, const PolicyConfig&) = default;
 };
 

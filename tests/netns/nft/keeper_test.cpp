@@ -25,7 +25,7 @@ class NftKeeper : public KernelTest {
           last_ = r.value();
           loop_.stop();
         },
-        [this] { ++elsewhere_; });
+        [this](const Notice* n) { elsewhere_ += n != nullptr && n->table == "foreign"; });
     ASSERT_TRUE(k.ok()) << k.error().message();
     keeper_ = std::move(k).value();
     ASSERT_TRUE(keeper_->table(0).want_set({"s", {{Datatype::ipv4_addr}, false, {}}}).ok());
