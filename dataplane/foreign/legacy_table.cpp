@@ -302,6 +302,13 @@ Result<void> remove(LegacyTable& t, std::uint32_t at) {
 
 Result<Table> read_table(const LegacyTable& t) {
   MARGAY_TRY(const auto offsets, offsets_of(t));
+  for (std::size_t h = 0; h < LegacyTable::kHooks; ++h) {
+    const bool good =
+        (t.valid_hooks >> h & 1U) == 0 || (std::ranges::binary_search(offsets, t.entry[h]) &&
+                                           std::ranges::binary_search(offsets, t.policy[h]));
+    if (!good)
+      return make_error(Code::invalid, "legacy table " + t.name + ": a hook without rules");
+  }
   const auto starts = chain_starts(t, offsets);
   Table out{Backend::legacy, t.family == Family::v4 ? Families::v4 : Families::v6, t.name, {}, {}};
   const auto hook_of_policy = [&](std::uint32_t at) -> std::optional<std::size_t> {

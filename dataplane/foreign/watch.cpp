@@ -208,7 +208,8 @@ class Watch::Impl {
     const auto dropping = [](const std::vector<Drop>& list) {
       std::map<std::string, const Drop*> out;
       for (const Drop& d : list) {
-        if (!d.drops.empty()) out[describe(d)] = &d;
+        if (!d.drops.empty())
+          out[d.chain + " of " + describe_table(d.backend, d.families, d.table)] = &d;
       }
       return out;
     };
@@ -216,11 +217,11 @@ class Watch::Impl {
     for (const auto& [name, d] : fresh) {
       const auto it = old.find(name);
       if (it != old.end() && it->second->drops == d->drops) continue;
-      log::warn("foreign_drop", kv("chain", name), kv("drops", joined(d->drops)), kv("by", d->by),
-                kv("remedy", d->remedy));
+      log::warn("foreign_drop", kv("chain", describe(*d)), kv("drops", joined(d->drops)),
+                kv("by", d->by), kv("remedy", d->remedy));
     }
     for (const auto& [name, d] : old) {
-      if (!fresh.contains(name)) log::info("foreign_drop_gone", kv("chain", name));
+      if (!fresh.contains(name)) log::info("foreign_drop_gone", kv("chain", describe(*d)));
     }
     instruments_.drops.set(static_cast<double>(fresh.size()));
     instruments_.spared.set(static_cast<double>(

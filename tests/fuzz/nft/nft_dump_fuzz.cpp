@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any bytes as an answer of nf_tables: every decoder gives a value or nothing. The first byte says
-// which type of set its elements are read for; what was read has the type's sizes.
+// Any bytes as an answer of nf_tables, or as a table of iptables-legacy: every decoder gives a
+// value or nothing. The first byte says which type of set its elements are read for; what was read
+// has the type's sizes.
 #include <array>
 #include <cstdint>
 #include <cstdlib>
 #include <span>
 
+#include "dataplane/foreign/legacy_table.h"
+#include "dataplane/foreign/nft_filters.h"
 #include "dataplane/netlink/message.h"
 #include "dataplane/nft/kernel.h"
 
@@ -29,10 +32,35 @@ SetType type_of(std::uint8_t choice) {
   }
 }
 
+// The family, where the chains of hooks 1 to 3 begin and where their policies are (in units of 8
+// bytes), and the rules.
+void read_legacy(const std::uint8_t* data, std::size_t size) {
+  constexpr std::size_t kHead = 7;
+  if (size < kHead) return;
+  margay::foreign::LegacyTable t;
+  t.family = data[0] % 2 == 0 ? margay::Family::v4 : margay::Family::v6;
+  t.name = "filter";
+  t.valid_hooks = 0b01110;
+  for (std::size_t h = 1; h <= 3; ++h) {
+    t.entry[h] = data[h] * 8U;
+    t.policy[h] = data[h + 3] * 8U;
+  }
+  t.bytes.assign(data + kHead, data + size);
+  const auto table = margay::foreign::read_table(t);
+  if (!table.ok() || !margay::foreign::number_rules(t).ok()) return;
+  // What was read can be changed, and is then still a table, or the change is refused.
+  margay::foreign::Edit edit;
+  for (const auto& [name, chain] : table->chains)
+    edit.insert.push_back({name, {"cali*", {}, {}, {}}});
+  const auto changed = margay::foreign::with_edit(t, edit);
+  if (changed.ok() && !margay::foreign::read_table(*changed).ok()) std::abort();
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
+  read_legacy(data, size);
   const SetType type = type_of(data[0]);
   margay::netlink::ByteView rest(data + 1, size - 1);
   margay::nft::ElementCollector collector(type);
@@ -45,6 +73,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (const auto n = margay::nft::parse_notice(*m)) {
       margay::nft::for_each_key(n->elements, [](margay::netlink::ByteView) {});
     }
+    std::string chain;
+    (void)margay::foreign::parse_nft_rule(*m, chain);
     collector.add(*m);
   }
   const auto found = collector.finish();

@@ -3,7 +3,7 @@
 // accepts of ours come and go without touching anything else.
 #include <gmock/gmock.h>
 
-#include "fixture.h"
+#include "tests/netns/foreign/fixture.h"
 
 namespace margay::foreign::test {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "fixture.h"
+#include "tests/netns/foreign/fixture.h"
 
 #include <sched.h>
 #include <sys/mman.h>

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <sys/file.h>
 
-#include "fixture.h"
+#include "tests/netns/foreign/fixture.h"
 
 namespace margay::foreign::test {
 namespace {
