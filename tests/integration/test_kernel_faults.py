@@ -4,11 +4,14 @@ everything else goes on. Large sets hold nothing up."""
 import json
 import os
 import subprocess
+import time
 from collections import Counter
+from contextlib import contextmanager
 
 import pytest
 from lab import observe, programs
 from lab.lab import ROUTED, Lab
+from lab.monitor import Monitor
 from lab.resources import allow, global_policy, network_policy, resource
 
 NODE = "node-1"
@@ -99,24 +102,50 @@ def large_set(lab):
                      labels={"large": "yes"}) for at in range(0, LARGE, piece)]
 
 
+@contextmanager
+def waiting_ctl(lab):
+    """A margayctl that runs already and applies what is written to it when that is closed."""
+    argv = [programs.binary(programs.CTL_PROGRAM), "apply", "-f", "-",
+            "--store", f"unix:{lab.store_socket}"]
+    with lab.fabric.typha.spawn(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                text=True) as ctl:
+        yield ctl.stdin
+
+
 def test_a_new_pod_does_not_wait_for_a_large_set(lab):
     """Its place in the dispatch and its route stand while the set is still being filled."""
     pod = lab.add_pod("late", NODE, "routed", {"app": "late"}, write=False)
     lab.apply(web_policy(log=False), *large_set(lab))
-    dispatch, route = ("nft-element", "to-workload"), ("route", pod.address(4) + "/32")
-    added: Counter = Counter()
-    with lab.monitor(NODE) as monitor:
-
-        def come(condition):
-            """Routes are read first, then nftables."""
-            added.update((e.kind, e.detail.get("name") or e.detail.get("dst"))
-                         for e in monitor.drain() if not e.deleted)
-            return condition()
-
-        lab.apply(global_policy("large", "app == 'other'", [
-            allow(source={"selector": "large == 'yes'"}), allow("TCP", [80])]))
-        lab.apply(lab.endpoint(pod))
-        lab.until(lambda: come(lambda: {dispatch, route} <= added.keys()), 30)
-        assert max(added.values()) < LARGE, "the pod came last"
-        lab.until(lambda: come(lambda: max(added.values()) == LARGE), 30)
+    ns = lab.nodes[NODE].ns
+    rounds = []  # when each round of reading began
+    with Monitor(ns, routes=False, lazy=True) as policy, Monitor(ns, nftables=False) as routes:
+        with waiting_ctl(lab) as late:
+            late.write(json.dumps(lab.endpoint(pod)))
+            lab.apply(global_policy("large", "app == 'other'", [
+                allow(source={"selector": "large == 'yes'"}), allow("TCP", [80])]))
+            policy.wait(lambda event: True)
+        deadline = time.monotonic() + 60
+        while shown(lab)["pending"] or not has_route(routes, pod):
+            rounds.append(time.monotonic())
+            assert rounds[-1] < deadline, shown(lab)
+            routes.drain()
+            policy.drain()
+        policy.drain()
+        policy.parse()
+    elements = [e for e in policy.events if e.kind == "nft-element" and not e.deleted]
+    names = [e.detail["name"] for e in elements]
+    (large, members), = Counter(names).most_common(1)
+    assert members == LARGE
+    last = len(names) - 1 - names[::-1].index(large)
+    print(f"dispatched to when the set had {names.index('to-workload')} of {LARGE} members")
+    assert names.index("to-workload") < last, "the pod came last"
+    # Of what was read in a later round nothing stood when the route was read.
+    route = next(e for e in routes.events if has_route(routes, pod, e))
+    assert elements[last].at > min(at for at in rounds if at > route.at), "the route came last"
     lab.expect(lab.paths("client", ["late", "other"]), 10)
+
+
+def has_route(monitor, pod, event=None):
+    wanted = pod.address(4) + "/32"
+    return any(e.kind == "route" and e.detail["dst"] == wanted
+               for e in ([event] if event else monitor.events))
