@@ -8,11 +8,13 @@
 #include <atomic>
 #include <cctype>
 #include <memory>
+#include <optional>
 
 namespace margay::log {
 namespace {
 
 std::atomic<Level> threshold{Level::info};
+thread_local std::optional<Level> threshold_here;
 
 spdlog::logger& sink() {
   static const std::shared_ptr<spdlog::logger> logger = [] {
@@ -66,7 +68,8 @@ void append_value(std::string& line, std::string_view value) {
 }  // namespace
 
 void set_level(Level level) { threshold = level; }
-Level level() { return threshold; }
+void set_level_of_this_thread(Level level) { threshold_here = level; }
+Level level() { return threshold_here.value_or(threshold); }
 
 bool parse_level(std::string_view text, Level& out) {
   std::string lower(text);
@@ -88,7 +91,7 @@ bool parse_level(std::string_view text, Level& out) {
 }
 
 void write(Level at, std::string_view event, std::initializer_list<Field> fields) {
-  if (at < threshold) return;
+  if (at < level()) return;
   std::string line = "event=";
   line += event;
   for (const Field& f : fields) {

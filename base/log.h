@@ -36,7 +36,10 @@ template <typename T>
 }
 
 void set_level(Level level);
-[[nodiscard]] Level level();
+// What this thread writes is judged by its own level from now on: a part with a parameter of its
+// own for that, and a thread of its own.
+void set_level_of_this_thread(Level level);
+[[nodiscard]] Level level();  // in force for this thread
 // "debug", "INFO", "Warning", "fatal" (as error) ...; nullopt-like: false when unknown.
 [[nodiscard]] bool parse_level(std::string_view text, Level& out);
 void write(Level level, std::string_view event, std::initializer_list<Field> fields);

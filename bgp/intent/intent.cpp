@@ -180,6 +180,11 @@ std::optional<RouterId> Intent::Impl::router_id(const model::Node& local, Proble
 void Intent::Impl::make_global(const model::Node& local, SpeakerConfig& out, Problems& p) const {
   out.local_as = in.as_of(local);
   out.listen_port = in.listen_port(in.options.node);
+  const auto* own = in.of_node(in.options.node);
+  const bool own_level = own != nullptr && !own->log_severity_screen.empty();
+  (void)log::parse_level(own_level ? own->log_severity_screen : in.global().log_severity_screen,
+                         out.log_level);
+  out.ignored_interfaces = in.global().ignored_interfaces;
   if (in.global().bind_mode == "NodeIP") {
     for (const Family f : kFamilies) {
       if (const auto a = address_of(local, f)) out.listen_addresses.push_back(a->addr);
@@ -221,6 +226,15 @@ bool Intent::takes(model::Kind kind) {
     default:
       return false;
   }
+}
+
+void Intent::configure(IntentOptions options) {
+  IntentOptions& have = impl_->in.options;
+  options.node = have.node;
+  options.secrets_namespace = have.secrets_namespace;
+  if (options == have) return;
+  have = std::move(options);
+  impl_->changed = true;
 }
 
 Result<void> Intent::offer(const model::Key& key, std::string_view json) {

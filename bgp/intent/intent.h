@@ -23,6 +23,7 @@ struct IntentOptions {
   std::string secrets_namespace = "kube-system";
   // FelixConfiguration programClusterRoutes; empty: EnabledIPIPOnly.
   std::string felix_program_cluster_routes;
+  friend bool operator==(const IntentOptions&, const IntentOptions&) = default;
 };
 
 struct Problem {
@@ -37,6 +38,10 @@ class Intent {
   ~Intent();
   Intent(const Intent&) = delete;
   Intent& operator=(const Intent&) = delete;
+
+  // Takes effect with the next compute(). The node and the Secrets' namespace never change: what
+  // was kept was chosen by them.
+  void configure(IntentOptions options);
 
   // Whether update() wants objects of this kind at all.
   [[nodiscard]] static bool takes(model::Kind kind);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/ip.h"
+#include "base/log.h"
 #include "base/types.h"
 #include "bgp/fsm/fsm.h"
 #include "bgp/policy/policy.h"
@@ -60,6 +61,10 @@ struct SpeakerConfig {
   ExportPolicy export_policy;
   KernelPolicy kernel_policy;
   unsigned max_paths = 16;  // next hops of one route in the kernel
+  // For whoever runs the speaker: the least severe of its events to log, and the interfaces (globs)
+  // whose connected networks no next hop is looked for in.
+  log::Level log_level = log::Level::info;
+  std::vector<std::string> ignored_interfaces;
 };
 
 }  // namespace margay::bgp

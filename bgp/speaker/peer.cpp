@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "base/log.h"
+
 namespace margay::bgp {
 namespace {
 
@@ -91,6 +93,7 @@ void SpeakerPeer::step(const FsmEvent& event) {
     // calicoctl's SINCE: the last change between up and not up.
     const bool was_up = last_state_ == FsmState::established;
     last_state_ = fsm_.state();
+    log::debug("bgp_session_state", kv("peer", config_.name), kv("state", fsm_.state_name()));
     if (was_up || last_state_ == FsmState::established) since_ = context_.loop.now();
   }
 }

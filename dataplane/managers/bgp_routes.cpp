@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/managers/bgp_routes.h"
 
+#include <fnmatch.h>
+
 #include <algorithm>
 
 namespace margay::dataplane {
 
 namespace {
 
+constexpr std::uint8_t kProtocolKernel = 2;
 constexpr std::size_t kMaxHops = 64;  // as many as one kernel route may reasonably hold
 
 }  // namespace
@@ -127,13 +130,24 @@ void BgpRoutes::resolve(const BgpNextHop& hop, std::vector<netlink::NextHop>& ou
     }
     return;
   }
-  const netlink::Route* route = foreign_.lookup(hop.address);
+  const netlink::Route* route =
+      foreign_.lookup(hop.address, [this](const netlink::Route& r) { return !ignored(r); });
   if (route == nullptr) return;
   for (const netlink::NextHop& way : route->hops) {
     if (!usable(way.interface)) continue;
     out.push_back(
         {way.gateway ? *way.gateway : hop.address, way.interface, way.weight, way.onlink});
   }
+}
+
+// As if no routing daemon had ever learnt it.
+bool BgpRoutes::ignored(const netlink::Route& route) const {
+  if (route.protocol != kProtocolKernel || route.hops.empty()) return false;
+  const link::Interface* i = links_.by_index(route.hops.front().interface);
+  return i != nullptr &&
+         std::ranges::any_of(config_.bgp_ignored_interfaces, [&](const std::string& glob) {
+           return fnmatch(glob.c_str(), i->link.name.c_str(), 0) == 0;
+         });
 }
 
 bool BgpRoutes::usable(IfIndex index) const {

@@ -19,9 +19,9 @@ namespace margay::dataplane {
 
 class BgpRoutes {
  public:
-  BgpRoutes(const link::LinkView& links, const route::KernelRoutes& foreign,
-            const Workloads& workloads)
-      : links_(links), foreign_(foreign), workloads_(workloads) {}
+  BgpRoutes(const RouteConfig& config, const link::LinkView& links,
+            const route::KernelRoutes& foreign, const Workloads& workloads)
+      : config_(config), links_(links), foreign_(foreign), workloads_(workloads) {}
 
   // True when that changed something.
   bool set(const BgpRoute& route);
@@ -56,7 +56,9 @@ class BgpRoutes {
   [[nodiscard]] std::vector<netlink::NextHop> resolve(const std::vector<BgpNextHop>& hops) const;
   void resolve(const BgpNextHop& hop, std::vector<netlink::NextHop>& out) const;
   [[nodiscard]] bool usable(IfIndex index) const;
+  [[nodiscard]] bool ignored(const netlink::Route& route) const;
 
+  const RouteConfig& config_;
   const link::LinkView& links_;
   const route::KernelRoutes& foreign_;
   const Workloads& workloads_;

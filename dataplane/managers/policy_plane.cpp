@@ -185,7 +185,7 @@ class PolicyPlane::Impl {
       tables_->programs.config_changed();
       tables_->endpoints.config_changed();
       tables_->statics.config_changed();
-      floating_due_ = true;
+      floating_due_ = hosts_due_ = true;
       arm_audit();
     }
     tables_->endpoints.set_interfaces(interfaces_);

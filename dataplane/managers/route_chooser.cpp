@@ -26,7 +26,7 @@ RouteChooser::RouteChooser(const RouteConfig& config, const link::LinkView& link
     : config_(config),
       links_(links),
       workloads_(config.floating_ips),
-      bgp_(links, foreign, workloads_) {}
+      bgp_(config, links, foreign, workloads_) {}
 
 // --- inputs ----------------------------------------------------------------------------------
 
@@ -149,6 +149,7 @@ void RouteChooser::config_changed() {
   mark(workloads_.set_floating_ips(config_.floating_ips).addresses);
   for (const std::string& name : workloads_.interfaces()) mark(workloads_.addresses_on(name));
   for (const Family f : kFamilies) mark_targets(f);
+  kernel_routes_changed();  // which interfaces count may have changed
   mark(bgp_.all());
 }
 

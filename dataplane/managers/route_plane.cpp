@@ -12,8 +12,9 @@ namespace {
 
 constexpr int kRequestQueueBytes = 4 << 20;
 
-InterfaceState state_of(const link::Interface& i) {
+InterfaceState state_of(const link::Interface& i, bool workload) {
   InterfaceState s;
+  s.workload = workload;
   s.index = i.link.index;
   s.name = i.link.name;
   s.up = i.link.up;
@@ -109,7 +110,9 @@ RoutePlaneStatus RoutePlane::Impl::status() const {
 
 std::vector<InterfaceState> RoutePlane::Impl::interfaces() const {
   std::vector<InterfaceState> out;
-  for (const auto& [index, i] : links_.all()) out.push_back(state_of(i));
+  for (const auto& [index, i] : links_.all()) {
+    out.push_back(state_of(i, is_workload(i.link.name)));
+  }
   return out;
 }
 
@@ -134,7 +137,7 @@ void RoutePlane::Impl::report() {
     InterfaceState state;
     state.index = index;
     state.present = i != nullptr;
-    if (i != nullptr) state = state_of(*i);
+    if (i != nullptr) state = state_of(*i, is_workload(i->link.name));
     events_.on_interface(state);
   }
   if (reported_foreign_ != routes_.foreign_version()) {

@@ -33,10 +33,12 @@ struct RouteConfig {
   std::vector<std::string> workload_prefixes{"cali"};  // interface name prefixes of workloads
   std::uint32_t metric_v4 = 1024;
   std::uint32_t metric_v6 = 1024;
-  std::uint8_t agent_protocol = 80;
-  std::uint8_t device_protocol = 80;  // DeviceRouteProtocol: /32 and /128 of local workloads
+  std::uint8_t agent_protocol = 80;   // of routes to other nodes
+  std::uint8_t device_protocol = 80;  // of /32 and /128 of local workloads
   std::uint8_t bgp_protocol = 12;
   bool bgp = true;  // false: routes of bgp_protocol belong to another daemon, never touched
+  // Globs: in the connected networks of these interfaces no BGP next hop is found.
+  std::vector<std::string> bgp_ignored_interfaces;
   std::optional<Ip> device_route_source_v4, device_route_source_v6;
   bool remove_external_routes = true;  // on workload interfaces any protocol but the kernel's
   ClusterRoutes program_cluster_routes = ClusterRoutes::enabled_ipip_only;
@@ -71,9 +73,10 @@ struct BgpRoute {
 struct InterfaceState {
   IfIndex index;
   std::string name;
-  bool present = true;   // false: it is gone
-  bool up = false;       // administratively
-  bool running = false;  // carrier too
+  bool present = true;    // false: it is gone, and so is its name
+  bool workload = false;  // its name has a workload's prefix
+  bool up = false;        // administratively
+  bool running = false;   // carrier too
   std::uint32_t mtu = 0;
   std::vector<InterfaceAddress> addresses;  // link-local ones included
   friend bool operator==(const InterfaceState&, const InterfaceState&) = default;

@@ -88,6 +88,12 @@ void RoutePlane::Impl::take(const model::Change& change) {
 void RoutePlane::Impl::set_config(RouteConfig config) {
   if (config == config_) return;
   const bool audit = config.audit_interval != config_.audit_interval;
+  if (config.workload_prefixes != config_.workload_prefixes) {
+    for (const auto& [index, interface] : links_.all()) report_interfaces_.insert(index);
+  }
+  for (const std::uint8_t p : {config_.agent_protocol, config_.device_protocol}) {
+    if (p != kProtocolBoot) former_protocols_.insert(p);
+  }
   config_ = std::move(config);
   chooser_.config_changed();
   for (const auto& [name, wants] : interface_wants_) touched_interfaces_.insert(name);
@@ -226,7 +232,7 @@ bool RoutePlane::Impl::is_tunnel(const std::string& name) const {
 bool RoutePlane::Impl::ours(const netlink::Route& route) const {
   const std::uint8_t p = route.protocol;
   if (p == kProtocolKernel || p == kProtocolRa) return false;
-  if (p == config_.agent_protocol) return true;
+  if (p == config_.agent_protocol || former_protocols_.contains(p)) return true;
   if (p == config_.bgp_protocol && config_.bgp) return true;
   if (p == config_.device_protocol && p != kProtocolBoot) return true;
   if (route.hops.empty()) return false;

@@ -58,6 +58,7 @@ void RoutePlane::Impl::step() {
     log::info("routes_in_sync", kv("routes", routes_.wanted()), kv("failing", status().failing));
     if (events_.on_in_sync) events_.on_in_sync();
   }
+  if (!more && !read_all_needed_ && routes_.pending() == 0) former_protocols_.clear();
   metrics_.step_seconds.observe(std::chrono::duration<double>(Clock::now() - started).count());
   more ? schedule() : arm(now);
 }

@@ -80,14 +80,17 @@ void KernelRoutes::clear(Family family, IfIndex interface) {
   erase_if([&](const netlink::Route& r) { return r.dst.family() == family && uses(r, interface); });
 }
 
-const netlink::Route* KernelRoutes::lookup(const Ip& to) const {
+const netlink::Route* KernelRoutes::lookup(
+    const Ip& to, const std::function<bool(const netlink::Route&)>& counts) const {
   for (unsigned length = max_prefix_length(to.family()) + 1; length-- > 0;) {
     if ((to.is_v4() ? lengths_v4_[length] : lengths_v6_[length]) == 0) continue;
     const auto it = table_.find(Prefix::containing(to, length));
     if (it == table_.end()) continue;
-    const netlink::Route& best = it->second.front();
-    const bool leads = best.type == netlink::RouteType::unicast && !best.hops.empty();
-    return leads ? &best : nullptr;
+    const auto best = std::ranges::find_if(
+        it->second, [&](const netlink::Route& r) { return !counts || counts(r); });
+    if (best == it->second.end()) continue;
+    const bool leads = best->type == netlink::RouteType::unicast && !best->hops.empty();
+    return leads ? &*best : nullptr;
   }
   return nullptr;
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <optional>
 #include <unordered_map>
 #include <vector>
@@ -37,8 +38,10 @@ class KernelRoutes {
   void clear(Family family);
   void clear(Family family, IfIndex interface);  // those with a hop through it
 
-  // The best unicast route to `to`; null when there is none or it leads nowhere.
-  [[nodiscard]] const netlink::Route* lookup(const Ip& to) const;
+  // The best unicast route to `to`, of those for which `counts` holds (all); null when there is
+  // none or it leads nowhere.
+  [[nodiscard]] const netlink::Route* lookup(
+      const Ip& to, const std::function<bool(const netlink::Route&)>& counts = {}) const;
   // A route that holds this place.
   [[nodiscard]] const netlink::Route* at(const RouteKey& key) const;
   [[nodiscard]] std::size_t size() const;

@@ -320,6 +320,30 @@ TEST(Intent, compiles_filters_in_their_order) {
   EXPECT_EQ(rules[1].session, SessionKind::external);
 }
 
+TEST(Intent, options_change_while_it_stands) {
+  Intent intent({"n1", "10.9.9.9", "kube-system", "Enabled"});
+  give(intent, node("n1", kN1));
+  intent.set_in_sync();
+  EXPECT_EQ(to_string(intent.compute()->router_id), "10.9.9.9");
+  EXPECT_EQ(intent.problems().size(), 1U) << "both would program the routes";
+  intent.configure({"n1", "10.9.9.9", "kube-system", "EnabledIPIPOnly"});
+  EXPECT_TRUE(intent.compute().has_value());
+  EXPECT_TRUE(intent.problems().empty());
+  intent.configure({"n1", "10.9.9.9", "kube-system", "EnabledIPIPOnly"});
+  EXPECT_FALSE(intent.compute().has_value()) << "nothing changed";
+}
+
+TEST(Intent, what_the_process_and_the_dataplane_do_of_it) {
+  const auto c = compute({node("n1", kN1), config(R"("logSeverityScreen":"Debug",
+                                                     "ignoredInterfaces":["docker*"])")});
+  EXPECT_EQ(c.log_level, log::Level::debug);
+  EXPECT_EQ(c.ignored_interfaces, Names{"docker*"});
+  const auto own = compute({node("n1", kN1), config(R"("logSeverityScreen":"Debug")"),
+                            config(R"("logSeverityScreen":"fatal")", "node.n1")});
+  EXPECT_EQ(own.log_level, log::Level::error);
+  EXPECT_EQ(compute({node("n1", kN1)}).log_level, log::Level::info);
+}
+
 TEST(Intent, does_not_take_what_does_not_decode) {
   Intent intent({"n1", "", "kube-system", {}});
   give(intent, node("n1", kN1));
