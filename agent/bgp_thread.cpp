@@ -4,6 +4,7 @@
 #include <future>
 
 #include "agent/show.h"
+#include "base/log.h"
 #include "bgp/speaker/tcp_transport.h"
 
 namespace margay::agent {
@@ -66,6 +67,7 @@ void BgpThread::report() {
 
 void BgpThread::configure(bgp::SpeakerConfig config) {
   loop_.post([this, config = std::move(config)]() mutable {
+    log::set_level_of_this_thread(config.log_level);
     speaker_->set_config(std::move(config));
     report();
   });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/core.h"
 
+#include "agent/show.h"
 #include "agent/version.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -55,6 +56,13 @@ void log_problems(const config::Config& config) {
   }
 }
 
+void log_waiting(const config::Config& config) {
+  for (const config::Waiting& w : config.waiting()) {
+    log::warn("config_restart_needed", kv("parameter", w.name), kv("in_force", config.text(w.name)),
+              kv("configured", w.configured));
+  }
+}
+
 }  // namespace
 
 Core::Core(EventLoop& loop, Options options, Outputs outputs, health::Health& health,
@@ -80,9 +88,13 @@ Core::Core(EventLoop& loop, Options options, Outputs outputs, health::Health& he
       kept_(registry.gauge("margay_resources_invalid", kInvalidHelp, {{"in_force", "last_valid"}})),
       never_valid_(
           registry.gauge("margay_resources_invalid", kInvalidHelp, {{"in_force", "none"}})),
+      waiting_(registry.gauge("margay_config_waiting_for_restart",
+                              "Parameters that were changed and need a restart.")),
       heartbeat_(loop, health, kCalc) {
   health_.add(kSync, {}, loop_.now());
+  health_.add(kConfig, {}, loop_.now());
   log_problems(config_);
+  report_config();
 }
 
 Result<void> Core::start() {
@@ -173,12 +185,33 @@ void Core::flush() {
 void Core::resolve_config() {
   resources_.apply_to(options_.layers);
   config::Config resolved = options_.layers.resolve();
+  resolved.hold(config_);
   if (resolved == config_) return;
   if (resolved.problems() != config_.problems()) log_problems(resolved);
+  if (resolved.waiting() != config_.waiting()) log_waiting(resolved);
   config_ = std::move(resolved);
   graph_.configure(calc_options(config_, node_));
+  intent_.configure(intent_options(config_, options_, node_));
+  configure_source();
   outputs_.config(config_);
   log::info("config_changed");
+  report_config();
+}
+
+// Another Typha, or another way to it: what was received stays, what was missed is asked for.
+void Core::configure_source() {
+  const auto r = source_->configure(typha_config(config_, node_));
+  if (!r.ok()) log::warn("sync_config_invalid", kv("error", r.error()));
+}
+
+void Core::report_config() {
+  waiting_.set(static_cast<double>(config_.waiting().size()));
+  std::string detail;
+  for (const config::Waiting& w : config_.waiting()) {
+    detail += (detail.empty() ? "restart needed: " : ", ") + w.name + " '" + config_.text(w.name) +
+              "' becomes '" + w.configured + "'";
+  }
+  health_.report(kConfig, true, std::move(detail));
 }
 
 void Core::reload_file() {
@@ -188,6 +221,15 @@ void Core::reload_file() {
   }
   resources_changed_ = true;
   schedule_flush();
+}
+
+void Core::offer(local_api::LocalApi& api) {
+  api.add(kConfig, [this](const local_api::Answer& a) { a(show_config(config_)); });
+  api.add(kCalc, [this](const local_api::Answer& a) {
+    a(show_calc(graph_.counts(), border_, intent_.problems()));
+  });
+  api.add(kSync,
+          [this](const local_api::Answer& a) { a(show_sync(source_->status(), loop_.now())); });
 }
 
 void Core::report_calc() {

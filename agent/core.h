@@ -14,6 +14,7 @@
 #include "agent/calc/graph.h"
 #include "agent/config/resources.h"
 #include "agent/health/health.h"
+#include "agent/local_api/local_api.h"
 #include "agent/options.h"
 #include "agent/plane_thread.h"
 #include "agent/sync/source.h"
@@ -26,6 +27,7 @@ class Core {
  public:
   static constexpr std::string_view kSync = "sync";
   static constexpr std::string_view kCalc = "calc";
+  static constexpr std::string_view kConfig = "config";
 
   struct Outputs {
     std::function<void(model::Batch)> batch;
@@ -41,13 +43,8 @@ class Core {
 
   // Connects to the source; an error is one of configuration.
   [[nodiscard]] Result<void> start();
-  void reload_file();  // SIGHUP
-
-  [[nodiscard]] const config::Config& config() const { return config_; }
-  [[nodiscard]] const calc::Graph& graph() const { return graph_; }
-  [[nodiscard]] const Border& border() const { return border_; }
-  [[nodiscard]] const bgp::Intent& intent() const { return intent_; }
-  [[nodiscard]] const sync::Source* source() const { return source_.get(); }
+  void reload_file();                    // SIGHUP
+  void offer(local_api::LocalApi& api);  // what this shows: config, calc, sync
 
  private:
   void on_updates(std::vector<sync::Update>&& updates);
@@ -57,6 +54,8 @@ class Core {
   void schedule_flush();
   void flush();
   void resolve_config();
+  void configure_source();
+  void report_config();
   void report_calc();
 
   EventLoop& loop_;
@@ -81,6 +80,7 @@ class Core {
   metrics::Gauge& connected_;
   metrics::Gauge& kept_;
   metrics::Gauge& never_valid_;
+  metrics::Gauge& waiting_;
   Heartbeat heartbeat_;
   std::unique_ptr<sync::Source> source_;
 };

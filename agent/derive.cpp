@@ -43,6 +43,9 @@ dataplane::ClusterRoutes cluster_routes(const std::string& text) {
   return text == "Disabled" ? disabled : enabled_ipip_only;
 }
 
+// Calico's first choice, for routes of workloads alone: others use it for other things.
+constexpr std::uint8_t kProtocolBoot = 3;
+
 std::chrono::milliseconds millis(config::Seconds s) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(s);
 }
@@ -87,6 +90,7 @@ dataplane::RouteConfig route_config(const config::Config& c, bool bgp) {
   out.metric_v4 = c.number("IPv4NormalRoutePriority");
   out.metric_v6 = c.number("IPv6NormalRoutePriority");
   out.device_protocol = static_cast<std::uint8_t>(c.number("DeviceRouteProtocol"));
+  if (out.device_protocol != kProtocolBoot) out.agent_protocol = out.device_protocol;
   out.bgp = bgp;
   out.device_route_source_v4 = optional_ip(c.text("DeviceRouteSourceAddress"));
   out.device_route_source_v6 = optional_ip(c.text("DeviceRouteSourceAddressIPv6"));
@@ -101,6 +105,12 @@ dataplane::RouteConfig route_config(const config::Config& c, bool bgp) {
   out.vxlan_mtu_v6 = c.number("VXLANMTUV6");
   out.audit_interval = millis(c.seconds("RouteRefreshInterval"));
   return out;
+}
+
+log::Level log_level(const config::Config& c) {
+  log::Level level = log::Level::info;
+  (void)log::parse_level(c.text("LogSeverityScreen"), level);  // the table has checked it
+  return level;
 }
 
 Served served(const config::Config& c) {

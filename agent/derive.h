@@ -7,6 +7,7 @@
 
 #include "agent/config/config.h"
 #include "agent/health/servers.h"
+#include "base/log.h"
 #include "dataplane/managers/route_plane.h"
 #include "dataplane/policy/config.h"
 
@@ -15,6 +16,8 @@ namespace margay::agent {
 [[nodiscard]] policy::PolicyConfig policy_config(const config::Config& config);
 // `bgp`: this agent speaks BGP, and so owns the routes learnt from it.
 [[nodiscard]] dataplane::RouteConfig route_config(const config::Config& config, bool bgp);
+
+[[nodiscard]] log::Level log_level(const config::Config& config);
 
 struct Served {
   std::optional<health::Address> probes, metrics;

@@ -1,23 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // margay-agent: the composition root. Builds every part, tells each what it needs of the others,
 // and runs the core loop until a signal. Forwarding stays as it is when the process ends.
-#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <future>
-#include <map>
 #include <mutex>
 
-#include "agent/bgp_thread.h"
 #include "agent/core.h"
 #include "agent/derive.h"
 #include "agent/limits.h"
 #include "agent/local_api/local_api.h"
 #include "agent/options.h"
-#include "agent/policy_thread.h"
-#include "agent/route_thread.h"
-#include "agent/show.h"
-#include "agent/split.h"
+#include "agent/subsystems.h"
 #include "agent/version.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -30,11 +24,6 @@ namespace margay::agent {
 namespace {
 
 constexpr int kUsageError = 2;
-
-void set_log_level(const config::Config& config) {
-  log::Level level = log::Level::info;
-  if (log::parse_level(config.text("LogSeverityScreen"), level)) log::set_level(level);
-}
 
 int check_config(const Options& options) {
   const config::Config config = options.layers.resolve();
@@ -90,96 +79,28 @@ int fail_with(std::string_view event, const Error& error) {
   return error.code == Code::invalid ? kUsageError : 1;
 }
 
-// Tells the policy thread of every link that is no workload's; called on the route thread.
-auto interfaces_to(PolicyThread& policy, std::vector<std::string> workload_prefixes) {
-  return [&policy, prefixes = std::move(workload_prefixes),
-          known = std::map<std::string, std::vector<Ip>>()](
-             const dataplane::InterfaceState& link) mutable {
-    const bool workload = std::any_of(prefixes.begin(), prefixes.end(), [&](const std::string& p) {
-      return link.name.starts_with(p);
-    });
-    if (workload) return;
-    std::vector<Ip> addresses;
-    for (const InterfaceAddress& a : link.addresses) addresses.push_back(a.addr);
-    if (!link.present) {
-      known.erase(link.name);
-    } else if (const auto it = known.find(link.name);
-               it != known.end() && it->second == addresses) {
-      return;
-    } else {
-      known[link.name] = std::move(addresses);
-    }
-    policy.set_interfaces(known);
-  };
-}
-
 int run(Options options) {
   const config::Config config = options.layers.resolve();
-  set_log_level(config);
-  const std::string node = node_name(options, config);
   const std::string socket_path = options.socket_path;
   const bool speaks_bgp = options.backend == Backend::bird;
-  log::info("starting", kv("version", kVersion), kv("node", node), kv("bgp", speaks_bgp));
+  log::set_level(log_level(config));
+  log::info("starting", kv("version", kVersion), kv("node", node_name(options, config)),
+            kv("bgp", speaks_bgp));
 
-  metrics::Registry registry;
-  health::Health health;
-  AsioLoop loop("core");
-
-  PolicyThread policy(health, registry, policy_config(config));
-  std::unique_ptr<BgpThread> bgp;  // made after `routes`, which it feeds
-  std::promise<int> ended;         // the exit status
+  std::promise<int> ended;  // the exit status
   const auto end = [&ended, once = std::make_shared<std::once_flag>()](int status) {
     std::call_once(*once, [&] { ended.set_value(status); });
   };
-  dataplane::RoutePlaneEvents events;
-  events.on_fatal = [end](const std::string& reason) {
-    log::error("routes_fatal", kv("reason", reason));
-    end(1);
-  };
-  events.on_interface = interfaces_to(policy, policy_config(config).interface_prefixes);
-  RouteThread routes(health, registry, route_config(config, speaks_bgp), std::move(events));
-  if (speaks_bgp) bgp = std::make_unique<BgpThread>(health, registry, routes);
-
-  Core::Outputs outputs;
-  outputs.batch = [&](model::Batch batch) {
-    SplitBatch parts = split(std::move(batch));
-    routes.apply(std::move(parts.routes));
-    policy.apply(std::move(parts.policy));
-  };
-  health::Servers servers(health, registry);
-  const auto serve = [&](const config::Config& c) {
-    const Served s = served(c);
-    servers.configure(s.probes, s.metrics);
-  };
-  serve(config);
-  outputs.config = [&](const config::Config& c) {
-    set_log_level(c);
-    policy.configure(policy_config(c));
-    routes.configure(route_config(c, speaks_bgp));
-    serve(c);
-  };
-  outputs.speaker = [&](const bgp::SpeakerConfig& c) {
-    if (bgp) bgp->configure(c);
-  };
+  Subsystems subsystems(config, speaks_bgp, [end] { end(1); });
+  AsioLoop loop("core");
   auto single_host = open_single_host(loop, options);
   if (!single_host.ok()) return fail_with("datastore_failed", single_host.error());
-  Core core(loop, std::move(options), std::move(outputs), health, registry,
-            single_host->store.get());
+  Core core(loop, std::move(options), subsystems.outputs(), subsystems.health(),
+            subsystems.registry(), single_host->store.get());
 
   local_api::LocalApi api(loop);
-  api.add("policy", [&](local_api::Answer a) { policy.show(std::move(a)); });
-  api.add("foreign", [&](local_api::Answer a) { policy.show_foreign(std::move(a)); });
-  api.add("routes", [&](local_api::Answer a) { routes.show(std::move(a)); });
-  if (bgp) {
-    api.add("bgp", [&](local_api::Answer a) { bgp->show_peers(std::move(a)); });
-    api.add("bgp-routes", [&](local_api::Answer a) { bgp->show_routes(std::move(a)); });
-  }
-  api.add("config", [&](const local_api::Answer& a) { a(show_config(core.config())); });
-  api.add("calc", [&](const local_api::Answer& a) {
-    a(show_calc(core.graph().counts(), core.border(), core.intent().problems()));
-  });
-  api.add("sync",
-          [&](const local_api::Answer& a) { a(show_sync(core.source()->status(), loop.now())); });
+  subsystems.offer(api);
+  core.offer(api);
   if (const auto r = api.listen(socket_path); !r.ok())
     return fail_with("local_api_failed", r.error());
   if (const auto r = core.start(); !r.ok()) return fail_with("start_failed", r.error());
@@ -189,7 +110,7 @@ int run(Options options) {
     log::info("stopping", kv("signal", signal));
     end(0);
   });
-  const Watchdog watchdog(loop, health);
+  const Watchdog watchdog(loop, subsystems.health());
   loop.run_in_thread();
   service_manager::notify("READY=1");
   const int status = ended.get_future().get();

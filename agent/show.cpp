@@ -183,6 +183,11 @@ std::string show_config(const config::Config& config) {
                                  {"source", config::to_string(config.source(p.name))}});
   }
   for (const config::Problem& p : config.problems()) out["problems"].push_back(p.message);
+  out["restartNeeded"] = Json::array();
+  for (const config::Waiting& w : config.waiting()) {
+    out["restartNeeded"].push_back(
+        {{"name", w.name}, {"value", config.text(w.name)}, {"configured", w.configured}});
+  }
   return out.dump();
 }
 

@@ -65,6 +65,17 @@ Seconds Config::seconds(std::string_view name) const {
   return *s;
 }
 
+void Config::hold(const Config& in_force) {
+  waiting_.clear();
+  for (const Parameter& p : parameters()) {
+    if (p.effect != Effect::start) continue;
+    Value& mine = values_.find(p.name)->second;
+    const Value& standing = in_force.value(p.name);
+    if (mine.text != standing.text) waiting_.push_back({std::string(p.name), mine.text});
+    mine = standing;
+  }
+}
+
 Source Config::source(std::string_view name) const { return value(name).source; }
 
 void Layers::set(Source source, Texts texts) {

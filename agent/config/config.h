@@ -34,6 +34,13 @@ struct Problem {
   friend bool operator==(const Problem&, const Problem&) = default;
 };
 
+// A parameter that is read at start only and was changed since.
+struct Waiting {
+  std::string name;
+  std::string configured;  // in force after a restart
+  friend bool operator==(const Waiting&, const Waiting&) = default;
+};
+
 class Config {
  public:
   // Values by the parameter's exact name, which must be in the table and not refused (asserted).
@@ -43,6 +50,10 @@ class Config {
   [[nodiscard]] Seconds seconds(std::string_view name) const;
   [[nodiscard]] Source source(std::string_view name) const;
   [[nodiscard]] const std::vector<Problem>& problems() const { return problems_; }
+  // Parameters that only a restart changes keep the value that `in_force` has; waiting() names
+  // them.
+  void hold(const Config& in_force);
+  [[nodiscard]] const std::vector<Waiting>& waiting() const { return waiting_; }
   friend bool operator==(const Config&, const Config&) = default;
 
  private:
@@ -55,6 +66,7 @@ class Config {
   [[nodiscard]] const Value& value(std::string_view name) const;
   std::map<std::string, Value, std::less<>> values_;
   std::vector<Problem> problems_;
+  std::vector<Waiting> waiting_;
 };
 
 class Layers {

@@ -140,7 +140,11 @@ Canonical canonical_value(Type type, std::string_view text) {
       return one_of(text, {"CalicoIPAM", "WorkloadIPs"});
     case Type::seconds: {
       const auto d = parse_seconds(text);
-      return d.ok() ? Canonical(std::to_string(d->count())) : std::nullopt;
+      if (!d.ok()) return std::nullopt;
+      std::array<char, 32> digits{};  // the shortest that reads back the same
+      const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), d->count(),
+                                     std::chars_format::fixed);
+      return std::string(digits.data(), end.ptr);
     }
     case Type::severity: {
       log::Level level{};
@@ -250,8 +254,10 @@ std::string reference_markdown() {
       "nodeSelector selects the node, the one named `default`, and the default below. A value that "
       "does\n"
       "not parse is reported and the next source is used.\n\n"
-      "- **live**: a change takes effect at once.\n"
-      "- **start**: read at start.\n"
+      "- **live**: a change takes effect at once; of the file with SIGHUP.\n"
+      "- **start**: read at start. A change is reported (log event `config_restart_needed`, "
+      "readiness\n"
+      "  detail, `margayctl show config`) and in force after a restart.\n"
       "- **refused**: known from Calico, without effect here; setting it is reported in the "
       "log.\n\n"
       "| Name | Effect | Default | Legal values | Meaning; if refused, why "
@@ -264,6 +270,15 @@ std::string reference_markdown() {
            (refused ? "" : std::string(legal_values(p.type))) + " | " + std::string(p.description) +
            " |\n";
   }
+  out +=
+      "\nBeside them, from the environment alone and so for the life of the process, as "
+      "calico/node "
+      "has\n"
+      "them: `NODENAME` (FelixHostname wins), `CALICO_NETWORKING_BACKEND` (bird: this agent speaks "
+      "BGP;\n"
+      "vxlan or none: it does not), `CALICO_ROUTER_ID` (an address, or `hash`), `NAMESPACE` (of "
+      "Secrets\n"
+      "with BGP passwords).\n";
   return out;
 }
 

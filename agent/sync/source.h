@@ -48,12 +48,6 @@ struct Callbacks {
   std::function<void(const Status&)> status;
 };
 
-class Source {  // destroying it ends it: no callback afterwards. Not from inside a callback.
- public:
-  virtual ~Source() = default;
-  [[nodiscard]] virtual const Status& status() const = 0;
-};
-
 // How to reach margay-typha. Without the three files the address must be loopback or unix:.
 struct TyphaConfig {
   std::string address;  // "host:port", "[v6]:port" or "unix:/path"
@@ -68,7 +62,18 @@ struct TyphaConfig {
   Clock::duration backoff_min = std::chrono::milliseconds(100);
   Clock::duration backoff_max = std::chrono::seconds(10);
   std::string syncer_type = "felix";
+  friend bool operator==(const TyphaConfig&, const TyphaConfig&) = default;
 };
+
+class Source {  // destroying it ends it: no callback afterwards. Not from inside a callback.
+ public:
+  virtual ~Source() = default;
+  [[nodiscard]] virtual const Status& status() const = 0;
+  // Another margay-typha, or another way to it: connects anew and asks only for what it missed. An
+  // error (as of make_typha_source) leaves everything as it was. A Store has nothing of this.
+  [[nodiscard]] virtual Result<void> configure(TyphaConfig config) = 0;
+};
+
 // Code::invalid when the configuration cannot work (files missing, no name to expect, ...).
 [[nodiscard]] Result<std::unique_ptr<Source>> make_typha_source(EventLoop& loop, TyphaConfig config,
                                                                 Callbacks callbacks);

@@ -23,6 +23,7 @@ class StoreSource : public Source {
     retry_ = loop_.after(0s, [this] { list(); });
   }
   [[nodiscard]] const Status& status() const override { return status_; }
+  [[nodiscard]] Result<void> configure(TyphaConfig) override { return {}; }
 
  private:
   void list() {

@@ -20,6 +20,11 @@ namespace {
 
 using namespace std::chrono_literals;
 
+Result<std::shared_ptr<grpc::Channel>> channel_to(const TyphaConfig& config) {
+  return transport::make_channel(config.address, {config.ca_file, config.cert_file, config.key_file,
+                                                  config.server_cn, config.server_uri_san});
+}
+
 class TyphaSource : public Source {
  public:
   TyphaSource(EventLoop& loop, TyphaConfig config, Callbacks callbacks,
@@ -40,6 +45,28 @@ class TyphaSource : public Source {
     if (call_) call_->abandon();
   }
   [[nodiscard]] const Status& status() const override { return status_; }
+
+  [[nodiscard]] Result<void> configure(TyphaConfig config) override {
+    const auto patience = std::exchange(config_.read_timeout, config.read_timeout);
+    if (config == config_) {
+      if (call_ && config.read_timeout != patience) arm_silence();
+      return {};
+    }
+    auto channel = channel_to(config);
+    if (!channel.ok()) {
+      config_.read_timeout = patience;
+      return std::move(channel).error();
+    }
+    channel_ = std::move(channel).value();
+    config_ = std::move(config);
+    status_.endpoint = config_.address;
+    backoff_.reset();
+    waiting_ = false;
+    drop_call();
+    set_connected(false, "the configuration has changed");
+    timer_ = loop_.after(0s, [this] { connect(); });
+    return {};
+  }
 
  private:
   // The first attempt, and each one after a call that failed while connected, fails fast: its error
@@ -176,9 +203,7 @@ class TyphaSource : public Source {
 
 Result<std::unique_ptr<Source>> make_typha_source(EventLoop& loop, TyphaConfig config,
                                                   Callbacks callbacks) {
-  transport::TlsFiles tls{config.ca_file, config.cert_file, config.key_file, config.server_cn,
-                          config.server_uri_san};
-  MARGAY_TRY(auto channel, transport::make_channel(config.address, tls));
+  MARGAY_TRY(auto channel, channel_to(config));
   return std::unique_ptr<Source>(std::make_unique<TyphaSource>(
       loop, std::move(config), std::move(callbacks), std::move(channel)));
 }

@@ -112,5 +112,10 @@ TEST(Derive, every_route_parameter_arrives) {
   EXPECT_EQ(r, want);
 }
 
+TEST(Derive, a_route_protocol_that_is_no_fallback_is_that_of_all_routes) {
+  EXPECT_EQ(route_config(with({{"DeviceRouteProtocol", "3"}}), true).agent_protocol, 80);
+  EXPECT_EQ(route_config(with({{"DeviceRouteProtocol", "99"}}), true).agent_protocol, 99);
+}
+
 }  // namespace
 }  // namespace margay::agent

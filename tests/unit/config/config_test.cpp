@@ -49,8 +49,8 @@ TEST(Parameters, canonical_values) {
       {"NftablesMarkMask", "0xffff0000", "4294901760"},
       {"NftablesMarkMask", "0xffffc000", nullptr},
       {"NftablesMarkMask", "0x10000", nullptr},
-      {"RouteRefreshInterval", "1m30s", "90.000000"},
-      {"RouteRefreshInterval", "90", "90.000000"},
+      {"RouteRefreshInterval", "1m30s", "90"},
+      {"RouteRefreshInterval", "90", "90"},
       {"RouteRefreshInterval", "90 s", nullptr},
       {"InterfacePrefix", "cali,tap", "cali,tap"},
       {"InterfacePrefix", "", nullptr},
@@ -124,6 +124,22 @@ TEST(Layers, unknown_and_refused_parameters_are_named) {
   EXPECT_NE(c.problems()[0].message.find("BPFEnabled"), std::string::npos);
   EXPECT_FALSE(c.problems()[1].refused);
   EXPECT_NE(c.problems()[1].message.find("NoSuchThing"), std::string::npos);
+}
+
+TEST(Config, what_only_a_restart_changes_keeps_its_value_and_is_named) {
+  Layers layers;
+  layers.set(Source::file, {{"FelixHostname", "a"}, {"HealthPort", "1"}});
+  const Config in_force = layers.resolve();
+  layers.set(Source::file, {{"FelixHostname", "b"}, {"HealthPort", "2"}});
+  Config now = layers.resolve();
+  now.hold(in_force);
+  EXPECT_EQ(now.text("FelixHostname"), "a");
+  EXPECT_EQ(now.number("HealthPort"), 2U);
+  EXPECT_EQ(now.waiting(), (std::vector<Waiting>{{"FelixHostname", "b"}}));
+  layers.set(Source::file, {{"FelixHostname", "a"}});
+  Config back = layers.resolve();
+  back.hold(now);
+  EXPECT_TRUE(back.waiting().empty());
 }
 
 TEST(Environment, takes_only_felix_variables_in_any_case) {

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/subsystems.h"
+
+#include <map>
+#include <utility>
+
+#include "agent/derive.h"
+#include "agent/split.h"
+#include "base/log.h"
+
+namespace margay::agent {
+namespace {
+
+// Tells the policy thread of every link that is no workload's; called on the route thread.
+auto interfaces_to(PolicyThread& policy) {
+  using Addresses = std::map<std::string, std::vector<Ip>>;
+  return [&policy, known = std::map<IfIndex, std::pair<std::string, std::vector<Ip>>>()](
+             const dataplane::InterfaceState& link) mutable {
+    const auto before = known.find(link.index);
+    if (!link.present || link.workload) {
+      if (before == known.end()) return;
+      known.erase(before);
+    } else {
+      std::vector<Ip> addresses;
+      for (const InterfaceAddress& a : link.addresses) addresses.push_back(a.addr);
+      std::pair now(link.name, std::move(addresses));
+      if (before != known.end() && before->second == now) return;
+      known.insert_or_assign(link.index, std::move(now));
+    }
+    Addresses all;
+    for (const auto& [index, entry] : known) all.insert(entry);
+    policy.set_interfaces(std::move(all));
+  };
+}
+
+dataplane::RoutePlaneEvents route_events(PolicyThread& policy, std::function<void()> fatal) {
+  dataplane::RoutePlaneEvents events;
+  events.on_fatal = [fatal = std::move(fatal)](const std::string& reason) {
+    log::error("routes_fatal", kv("reason", reason));
+    fatal();
+  };
+  events.on_interface = interfaces_to(policy);
+  return events;
+}
+
+}  // namespace
+
+Subsystems::Subsystems(const config::Config& config, bool speaks_bgp, std::function<void()> fatal)
+    : speaks_bgp_(speaks_bgp),
+      route_config_(route_config(config, speaks_bgp)),
+      policy_(health_, registry_, policy_config(config)),
+      routes_(health_, registry_, route_config_, route_events(policy_, std::move(fatal))),
+      bgp_(speaks_bgp ? std::make_unique<BgpThread>(health_, registry_, routes_) : nullptr),
+      servers_(health_, registry_) {
+  configure(config);
+}
+
+Core::Outputs Subsystems::outputs() {
+  Core::Outputs out;
+  out.batch = [this](model::Batch batch) {
+    SplitBatch parts = split(std::move(batch));
+    routes_.apply(std::move(parts.routes));
+    policy_.apply(std::move(parts.policy));
+  };
+  out.config = [this](const config::Config& config) { configure(config); };
+  out.speaker = [this](const bgp::SpeakerConfig& config) { configure(config); };
+  return out;
+}
+
+void Subsystems::configure(const config::Config& config) {
+  log::set_level(log_level(config));
+  policy_.configure(policy_config(config));
+  auto ignored = std::move(route_config_.bgp_ignored_interfaces);
+  route_config_ = route_config(config, speaks_bgp_);
+  route_config_.bgp_ignored_interfaces = std::move(ignored);
+  routes_.configure(route_config_);
+  const Served s = served(config);
+  servers_.configure(s.probes, s.metrics);
+}
+
+void Subsystems::configure(const bgp::SpeakerConfig& config) {
+  if (!bgp_) return;
+  bgp_->configure(config);
+  if (config.ignored_interfaces == route_config_.bgp_ignored_interfaces) return;
+  route_config_.bgp_ignored_interfaces = config.ignored_interfaces;
+  routes_.configure(route_config_);
+}
+
+void Subsystems::offer(local_api::LocalApi& api) {
+  api.add("policy", [this](local_api::Answer a) { policy_.show(std::move(a)); });
+  api.add("foreign", [this](local_api::Answer a) { policy_.show_foreign(std::move(a)); });
+  api.add("routes", [this](local_api::Answer a) { routes_.show(std::move(a)); });
+  if (!bgp_) return;
+  api.add("bgp", [this](local_api::Answer a) { bgp_->show_peers(std::move(a)); });
+  api.add("bgp-routes", [this](local_api::Answer a) { bgp_->show_routes(std::move(a)); });
+}
+
+}  // namespace margay::agent
