@@ -235,6 +235,16 @@ def counted(world: World) -> Iterator[None]:
     yield
 
 
+@contextlib.contextmanager
+def a_foreign_chain_drops(world: World) -> Iterator[None]:
+    world.ns.run(["nft", "table inet foreign { chain forward { "
+                  "type filter hook forward priority 10; policy drop; } }"])
+    try:
+        yield
+    finally:
+        world.ns.run(["nft", "delete table inet foreign"])
+
+
 def says_nothing(world: World) -> None:
     """The line about the change itself would be information."""
     assert world.log_lines("config_changed") == world.notes["lines"]
@@ -290,6 +300,8 @@ ROWS: dict[str, Row] = {
     "FailsafeInboundHostPorts": Row([{"protocol": "tcp", "port": 2222}], there("nft", "2222")),
     "FailsafeOutboundHostPorts": Row([{"protocol": "udp", "port": 2223}], there("nft", "2223")),
     "FloatingIPs": Row("Enabled", there("nft", "floating-dnat", FLOATING)),
+    "ForeignDropAction": Row("Accept", there("nft", "rule foreign forward .*ForeignDropAction"),
+                             around=a_foreign_chain_drops, cuts="the foreign chain drops"),
     "HealthEnabled": Row(False, gone("ports", f":{HEALTH_PORT} ")),
     "HealthHost": Row("0.0.0.0", there("ports", rf"0\.0\.0\.0:{HEALTH_PORT} ")),
     "HealthPort": Row(9199, both(there("ports", ":9199 "), gone("ports", f":{HEALTH_PORT} "))),
@@ -447,11 +459,11 @@ class Stream:
 
 def check(world: World, row: Row, change: Callable[[Any], None], undo: Callable[[], None]) -> None:
     value = row.value(world) if callable(row.value) else row.value
-    world.look()
-    before = dict(world.seen)
     stream = Stream(world)
     try:
         with row.around(world):
+            world.look()
+            before = dict(world.seen)
             assert not row.seen(world), "the change could not be told from what was before"
             change(value)
             world.until(lambda: row.seen(world), f"{value} in force")
