@@ -238,7 +238,7 @@ def counted(world: World) -> Iterator[None]:
 @contextlib.contextmanager
 def a_foreign_chain_drops(world: World) -> Iterator[None]:
     world.ns.run(["nft", "table inet foreign { chain forward { "
-                  "type filter hook forward priority 10; policy drop; } }"])
+                  "type filter hook forward priority 10; policy drop; }; }"])
     try:
         yield
     finally:
