@@ -11,6 +11,8 @@ namespace {
 
 constexpr std::uint8_t kProtocolKernel = 2;
 constexpr std::size_t kMaxHops = 64;  // as many as one kernel route may reasonably hold
+// Next hops that lie close together are one network for those who ask where they are.
+constexpr unsigned kNetworkV4 = 24, kNetworkV6 = 64;
 
 }  // namespace
 
@@ -51,6 +53,7 @@ BgpRoutes::SetId BgpRoutes::intern(std::vector<BgpNextHop> hops) {
     free_.pop_back();
   }
   sets_[id] = HopSet{hops, resolve(hops), 1};
+  count_networks(hops, true);
   ids_.emplace(std::move(hops), id);
   return id;
 }
@@ -59,8 +62,30 @@ void BgpRoutes::release(SetId id) {
   HopSet& set = sets_[id];
   if (--set.users != 0) return;
   ids_.erase(set.hops);
+  count_networks(set.hops, false);
   set = {};
   free_.push_back(id);
+}
+
+void BgpRoutes::count_networks(const std::vector<BgpNextHop>& hops, bool add) {
+  for (const BgpNextHop& hop : hops) {
+    if (!hop.interface.empty()) continue;
+    const auto network =
+        Prefix::containing(hop.address, hop.address.is_v4() ? kNetworkV4 : kNetworkV6);
+    if (add) {
+      if (networks_[network]++ == 0) ++networks_version_;
+    } else if (const auto it = networks_.find(network); --it->second == 0) {
+      networks_.erase(it);
+      ++networks_version_;
+    }
+  }
+}
+
+std::vector<Prefix> BgpRoutes::next_hop_networks() const {
+  std::vector<Prefix> out;
+  out.reserve(networks_.size());
+  for (const auto& [network, users] : networks_) out.push_back(network);
+  return out;
 }
 
 std::vector<Prefix> BgpRoutes::refresh() {

@@ -37,6 +37,9 @@ class BgpRoutes {
   [[nodiscard]] std::size_t size() const { return routes_.size(); }
   [[nodiscard]] std::size_t unresolved() const;
   [[nodiscard]] std::vector<Prefix> all() const;
+  // Networks that next hops lie in; the number tells when there are others.
+  [[nodiscard]] std::vector<Prefix> next_hop_networks() const;
+  [[nodiscard]] std::uint64_t networks_version() const { return networks_version_; }
 
  private:
   using SetId = std::uint32_t;
@@ -52,6 +55,7 @@ class BgpRoutes {
     friend bool operator==(const Entry&, const Entry&) = default;
   };
   [[nodiscard]] SetId intern(std::vector<BgpNextHop> hops);
+  void count_networks(const std::vector<BgpNextHop>& hops, bool add);
   void release(SetId id);
   [[nodiscard]] std::vector<netlink::NextHop> resolve(const std::vector<BgpNextHop>& hops) const;
   void resolve(const BgpNextHop& hop, std::vector<netlink::NextHop>& out) const;
@@ -66,6 +70,8 @@ class BgpRoutes {
   std::map<std::vector<BgpNextHop>, SetId> ids_;
   std::vector<HopSet> sets_;
   std::vector<SetId> free_;
+  std::map<Prefix, std::size_t> networks_;  // how many sets lead through each
+  std::uint64_t networks_version_ = 0;
 };
 
 }  // namespace margay::dataplane

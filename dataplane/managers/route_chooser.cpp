@@ -108,16 +108,19 @@ void RouteChooser::drop_gateway(const Ip& tunnel_ip) {
 void RouteChooser::set(const model::LocalNode& node) {
   if (node == node_) return;
   node_ = node;
+  ++interest_version_;
   for (const Family f : kFamilies) mark_targets(f);
 }
 
 void RouteChooser::set(const model::DesiredPool& pool) {
   pools_.insert_or_assign(pool.cidr, pool);
+  ++interest_version_;
   mark(bgp_.all());
 }
 
 void RouteChooser::remove_pool(const Prefix& cidr) {
   pools_.erase(cidr);
+  ++interest_version_;
   mark(bgp_.all());
 }
 
@@ -151,6 +154,15 @@ void RouteChooser::config_changed() {
   for (const Family f : kFamilies) mark_targets(f);
   kernel_routes_changed();  // which interfaces count may have changed
   mark(bgp_.all());
+}
+
+std::vector<Prefix> RouteChooser::interest() const {
+  std::vector<Prefix> out = bgp_.next_hop_networks();
+  for (const auto& [cidr, pool] : pools_) out.push_back(cidr);
+  for (const Family f : kFamilies) {
+    if (const InterfaceAddress* own = node_address(f)) out.push_back(own->subnet());
+  }
+  return out;
 }
 
 std::vector<Prefix> RouteChooser::take_dirty() { return std::exchange(dirty_, {}); }

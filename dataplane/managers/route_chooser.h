@@ -63,6 +63,12 @@ class RouteChooser {
   [[nodiscard]] const std::map<std::string, model::Vtep>& vteps(Family family) const {
     return vteps_[index(family)];
   }
+  // Prefixes in which others' routes may touch ours or lead to next hops; the number tells when
+  // there are others.
+  [[nodiscard]] std::vector<Prefix> interest() const;
+  [[nodiscard]] std::uint64_t interest_version() const {
+    return interest_version_ + bgp_.networks_version();
+  }
   [[nodiscard]] const Workloads& workloads() const { return workloads_; }
   [[nodiscard]] const BgpRoutes& bgp() const { return bgp_; }
 
@@ -95,6 +101,7 @@ class RouteChooser {
   model::LocalNode node_;
   model::EncapInUse encap_;
   std::vector<Prefix> dirty_;
+  std::uint64_t interest_version_ = 0;
 };
 
 }  // namespace margay::dataplane

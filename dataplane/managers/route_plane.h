@@ -82,7 +82,8 @@ struct InterfaceState {
   friend bool operator==(const InterfaceState&, const InterfaceState&) = default;
 };
 
-// A unicast route of the main table that is not ours: connected, default, static, from a daemon.
+// A unicast route of the main table that is not ours: connected, default, static. A routing
+// daemon's only where it overlaps pools, the node's subnets or what next hops lie in.
 struct KernelRoute {
   Prefix dst;
   std::uint8_t protocol = 0;

@@ -66,6 +66,9 @@ class RoutePlane::Impl {
   void on_settings(IfIndex interface);
   void on_link(const link::LinkChangeSeen& seen);
   [[nodiscard]] Result<void> read_all();
+  [[nodiscard]] Result<void> read_routes();
+  void refresh_filter();
+  [[nodiscard]] Result<void> set_filter();
   void read_again();
   [[nodiscard]] bool is_workload(const std::string& name) const;
   [[nodiscard]] bool is_tunnel(const std::string& name) const;
@@ -121,7 +124,9 @@ class RoutePlane::Impl {
   bool ipv6_ = true;
   bool desired_in_sync_ = false;
   bool bgp_synced_ = false, bgp_synced_asked_ = false;
-  bool read_all_needed_ = false;
+  bool filtering_ = false;  // the kernel keeps from us what the table's filter does not want
+  std::optional<std::uint64_t> filtered_interest_;
+  bool read_all_needed_ = false, read_routes_needed_ = false;
   bool applied_ = false;
   unsigned read_failures_ = 0;
   std::uint64_t repairs_ = 0;  // of devices and sysctls; the tables count their own

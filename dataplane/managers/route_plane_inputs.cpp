@@ -96,6 +96,7 @@ void RoutePlane::Impl::set_config(RouteConfig config) {
   }
   config_ = std::move(config);
   chooser_.config_changed();
+  filtered_interest_.reset();
   for (const auto& [name, wants] : interface_wants_) touched_interfaces_.insert(name);
   read_all_needed_ = true;  // what counts as ours may be other routes now
   if (audit) arm_audit();
@@ -174,11 +175,9 @@ void RoutePlane::Impl::on_settings(IfIndex interface) {
 }
 
 Result<void> RoutePlane::Impl::read_all() {
+  MARGAY_CHECK(set_filter());
   MARGAY_CHECK(links_.read(requests_, loop_.now()));
-  for (const Family f : kFamilies) {
-    if (f == Family::v6 && !ipv6_) continue;
-    MARGAY_CHECK(routes_.read(requests_, f));
-  }
+  MARGAY_CHECK(read_routes());
   MARGAY_CHECK(neighbours_.read_neighbours(requests_));
   for (const Family f : kFamilies) {
     const link::Interface* device = links_.by_name(vxlan_device(f));
@@ -191,6 +190,41 @@ Result<void> RoutePlane::Impl::read_all() {
   return {};
 }
 
+Result<void> RoutePlane::Impl::read_routes() {
+  read_routes_needed_ = false;
+  for (const Family f : kFamilies) {
+    if (f == Family::v6 && !ipv6_) continue;
+    MARGAY_CHECK(routes_.read(requests_, f));
+  }
+  return {};
+}
+
+// Until the first whole view tells what we have to do with, everything is heard and only counted.
+Result<void> RoutePlane::Impl::set_filter() {
+  filtered_interest_ = chooser_.interest_version();
+  std::vector<std::uint8_t> own{config_.agent_protocol, config_.device_protocol};
+  if (config_.bgp) own.push_back(config_.bgp_protocol);
+  routes_.set_filter({own, {config_.metric_v4, config_.metric_v6}, chooser_.interest()});
+  filtering_ = desired_in_sync_;
+  return filtering_ ? monitor_.hear(routes_.filter()) : Result<void>();
+}
+
+// Other foreign routes matter now: the kernel is told first, then what it kept from us is read.
+void RoutePlane::Impl::refresh_filter() {
+  if (!desired_in_sync_ || filtered_interest_ == chooser_.interest_version()) return;
+  const auto interest = chooser_.interest();
+  const bool enough = filtering_ && std::ranges::all_of(interest, [this](const Prefix& p) {
+                        return routes_.filter().covers(p);
+                      });
+  if (enough) {
+    filtered_interest_ = chooser_.interest_version();
+    return;
+  }
+  const bool unheard = std::exchange(filtering_, false);
+  if (const auto done = set_filter(); !done.ok()) return fail(done.error());
+  read_routes_needed_ = routes_.take_disregarded() || unheard;
+}
+
 // Whatever must be read before the next write: everything, or some interfaces' routes.
 void RoutePlane::Impl::read_again() {
   if (read_all_needed_) {
@@ -200,6 +234,9 @@ void RoutePlane::Impl::read_again() {
       return;
     }
     read_failures_ = 0;
+  }
+  if (read_routes_needed_) {
+    if (const auto done = read_routes(); !done.ok()) fail(done.error());
   }
   for (const IfIndex index : std::exchange(rescan_, {})) {
     for (const Family f : kFamilies) {

@@ -39,8 +39,9 @@ void RoutePlane::Impl::step() {
   const Clock::time_point now = loop_.now();
   const auto started = Clock::now();
   wake_.reset();
-  read_again();
   take_bgp(kBgpPerStep);
+  refresh_filter();
+  read_again();
   if (bgp_synced_asked_ && bgp_queue_.empty() && !bgp_synced_) {
     bgp_synced_ = true;
     routes_.release_held();

@@ -7,8 +7,8 @@
 #include <linux/netconf.h>
 #include <linux/rtnetlink.h>
 
-#include <array>
 #include <utility>
+#include <vector>
 
 namespace margay::netlink {
 
@@ -29,27 +29,33 @@ sock_filter verdict(bool keep) { return {BPF_RET | BPF_K, 0, 0, keep ? 0xfffffff
 
 // The program reads big-endian, messages are in host order: constants are swapped. The state of a
 // neighbour interests when it is permanent, or when a program (not the kernel, port 0) changed it.
-std::array<sock_filter, 18> program(std::uint32_t own_port) {
-  return {{
+std::vector<sock_filter> program(std::uint32_t own_port, const RouteFilter& routes) {
+  std::vector<sock_filter> code{
       load(BPF_H, kType),                          // 0
-      jump(BPF_JEQ, htons(RTM_NEWROUTE), 4, 0),    // 1: 6
-      jump(BPF_JEQ, htons(RTM_DELROUTE), 3, 0),    // 2: 6
-      jump(BPF_JEQ, htons(RTM_NEWNEIGH), 4, 0),    // 3: 8
-      jump(BPF_JEQ, htons(RTM_DELNEIGH), 9, 0),    // 4: 14
+      jump(BPF_JEQ, htons(RTM_NEWROUTE), 14, 0),   // 1: 16
+      jump(BPF_JEQ, htons(RTM_DELROUTE), 13, 0),   // 2: 16
+      jump(BPF_JEQ, htons(RTM_NEWNEIGH), 2, 0),    // 3: 6
+      jump(BPF_JEQ, htons(RTM_DELNEIGH), 7, 0),    // 4: 12
       verdict(true),                               // 5
-      load(BPF_B, kTableAt),                       // 6
-      jump(BPF_JEQ, RT_TABLE_MAIN, 6, 9),          // 7: 14 or 17
-      load(BPF_B, kNeighFamilyAt),                 // 8
-      jump(BPF_JEQ, AF_BRIDGE, 4, 0),              // 9: 14
-      load(BPF_H, kNeighStateAt),                  // 10
-      jump(BPF_JSET, htons(NUD_PERMANENT), 2, 0),  // 11: 14
+      load(BPF_B, kNeighFamilyAt),                 // 6
+      jump(BPF_JEQ, AF_BRIDGE, 4, 0),              // 7: 12
+      load(BPF_H, kNeighStateAt),                  // 8
+      jump(BPF_JSET, htons(NUD_PERMANENT), 2, 0),  // 9: 12
+      load(BPF_W, kPort),                          // 10
+      jump(BPF_JEQ, 0, 2, 0),                      // 11: 14
       load(BPF_W, kPort),                          // 12
-      jump(BPF_JEQ, 0, 3, 0),                      // 13: 17
-      load(BPF_W, kPort),                          // 14
-      jump(BPF_JEQ, htonl(own_port), 1, 0),        // 15: 17 or 16
-      verdict(true),                               // 16
-      verdict(false),                              // 17
-  }};
+      jump(BPF_JEQ, htonl(own_port), 0, 1),        // 13: 14 or 15
+      verdict(false),                              // 14
+      verdict(true),                               // 15
+      load(BPF_B, kTableAt),                       // 16
+      jump(BPF_JEQ, RT_TABLE_MAIN, 1, 0),          // 17: 19
+      verdict(false),                              // 18
+      load(BPF_W, kPort),                          // 19
+      jump(BPF_JEQ, htonl(own_port), 0, 1),        // 20: 21 or 22
+      verdict(false),                              // 21
+  };
+  routes.append_to(code);
+  return code;
 }
 
 IfIndex settings_of(const Message& m) {
@@ -94,14 +100,19 @@ Result<RtnlMonitor> RtnlMonitor::open(std::uint32_t own_port, int queue) {
   SocketOptions options;
   options.receive_buffer = queue;
   MARGAY_TRY(Socket socket, Socket::open(NETLINK_ROUTE, options));
-  auto filter = program(own_port);
-  MARGAY_CHECK(socket.filter(filter));
+  RtnlMonitor monitor(std::move(socket), own_port);
+  MARGAY_CHECK(monitor.hear({}));
   for (const unsigned group :
        {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE,
         RTNLGRP_IPV6_ROUTE, RTNLGRP_NEIGH, RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF}) {
-    MARGAY_CHECK(socket.join(group));
+    MARGAY_CHECK(monitor.socket_.join(group));
   }
-  return RtnlMonitor(std::move(socket));
+  return monitor;
+}
+
+Result<void> RtnlMonitor::hear(const RouteFilter& routes) {
+  auto code = program(own_port_, routes);
+  return socket_.filter(code);
 }
 
 Result<bool> RtnlMonitor::drain(const RtnlListener& listener) {

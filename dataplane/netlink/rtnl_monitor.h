@@ -2,12 +2,13 @@
 // What others change in the kernel's links, addresses, routes of the main table, permanent
 // neighbours, FDB entries and interface settings, as decoded values in the kernel's order. A filter
 // in the socket drops other tables, our own writes of routes and neighbours, and the chatter of the
-// neighbour cache, so that a busy host does not wake us. Must not know what is ours.
+// neighbour cache, so that a busy host does not wake us; which routes matter it is told.
 #pragma once
 
 #include <functional>
 
 #include "base/result.h"
+#include "dataplane/netlink/route_filter.h"
 #include "dataplane/netlink/rtnl.h"
 #include "dataplane/netlink/socket.h"
 
@@ -29,14 +30,19 @@ class RtnlMonitor {
   // hold for us.
   [[nodiscard]] static Result<RtnlMonitor> open(std::uint32_t own_port, int queue);
 
+  // At once; what is queued already is still handed on.
+  [[nodiscard]] Result<void> hear(const RouteFilter& routes);
+
   [[nodiscard]] int fd() const { return socket_.fd(); }
   // Hands on what is queued, a bounded number; true: there may be more. Code::overrun: some were
   // lost, read everything again.
   [[nodiscard]] Result<bool> drain(const RtnlListener& listener);
 
  private:
-  explicit RtnlMonitor(Socket socket) : socket_(std::move(socket)) {}
+  RtnlMonitor(Socket socket, std::uint32_t own_port)
+      : socket_(std::move(socket)), own_port_(own_port) {}
   Socket socket_;
+  std::uint32_t own_port_;
 };
 
 }  // namespace margay::netlink

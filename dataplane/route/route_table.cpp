@@ -63,6 +63,7 @@ bool RouteTable::forget(const RouteKey& key) {
   if (!delta_.forget(key)) return false;
   retry_.clear(key);
   usurped_.erase(key);
+  doubted_.erase(key);
   return true;
 }
 
@@ -98,11 +99,11 @@ Result<void> RouteTable::read(netlink::Socket& socket, Family family, IfIndex in
 
 void RouteTable::read_one(const RouteMessage& message) {
   const Route& route = message.route;
+  const RouteKey key = key_of(route);
   if (!rules_.ours(route)) {
-    foreign_.add(message);
+    if (relevant(route, key)) foreign_.add(message);
     return;
   }
-  const RouteKey key = key_of(route);
   if (delta_.seen_in_audit(key)) {
     put_in_extra(key, route);
     return;
@@ -110,6 +111,13 @@ void RouteTable::read_one(const RouteMessage& message) {
   const bool stood = installed(key);
   delta_.saw(key, route);
   if (stood && !installed(key)) ++repairs_;
+}
+
+// One in a place that we want says why we do not get it.
+bool RouteTable::relevant(const Route& route, const RouteKey& key) {
+  if (filter_.keeps(route) || delta_.wanted(key) != nullptr) return true;
+  disregarded_ = true;
+  return false;
 }
 
 void RouteTable::put_in_extra(const RouteKey& key, const Route& route) {
@@ -144,13 +152,14 @@ void RouteTable::notice(const RouteMessage& message, Clock::time_point now) {
 
 void RouteTable::notice_foreign(const RouteMessage& message, const RouteKey& key,
                                 Clock::time_point now) {
-  ++foreign_version_;
+  if (relevant(message.route, key)) {
+    ++foreign_version_;
+    message.removed ? foreign_.remove(message.route) : foreign_.add(message);
+  }
   if (message.removed) {
-    foreign_.remove(message.route);
     if (foreign_.at(key) == nullptr) delta_.touch(key), retry_.clear(key);
     return;
   }
-  foreign_.add(message);
   // Only IPv4 and IPv6 replacement take a route away without saying so.
   if (!message.replaced || delta_.actual(key) == nullptr) return;
   const bool stood = installed(key);
@@ -196,7 +205,9 @@ void RouteTable::plan(const RouteKey& key, Clock::time_point now, netlink::Socke
       return;
     }
     const std::uint32_t seq = socket.next_seq();
-    encode_route(puts.messages, seq, netlink::Verb::replace, *want);
+    // What may stand there unseen is not ours to replace.
+    const bool known = have != nullptr || filter_.sees(key.dst) || usurped_.contains(key);
+    encode_route(puts.messages, seq, known ? netlink::Verb::replace : netlink::Verb::create, *want);
     puts.writes.push_back({seq, key, true});
     return;
   }
@@ -282,6 +293,7 @@ void RouteTable::accept(const Write& write, Step& step) {
   } else {
     ++step.removed;
   }
+  doubted_.erase(write.key);
   retry_.clear(write.key);
   delta_.done(write.key);
 }
@@ -292,6 +304,13 @@ void RouteTable::refuse(const Write& write, const netlink::Socket::Refusal& refu
     accept(write, step);
     return;
   }
+  // Something stands there that we have not seen: the reading that follows tells what.
+  if (refusal.sys_errno == EEXIST && doubted_.insert(write.key).second) {
+    step.unsure = true;
+    delta_.touch(write.key);
+    return;
+  }
+  doubted_.erase(write.key);
   ++step.refused;
   const unsigned attempts = retry_.failed(write.key, refusal.sys_errno, refusal.text, now);
   // Of a device that is gone (ENODEV) its own notification will tell.
@@ -317,7 +336,10 @@ Result<void> RouteTable::remove_extra(netlink::Socket& socket, Step& step) {
 }
 
 void RouteTable::wake(Clock::time_point now) {
-  for (const RouteKey& key : retry_.due(now)) delta_.touch(key);
+  for (const RouteKey& key : retry_.due(now)) {
+    if (delta_.in_sync(key)) retry_.clear(key);  // a reading found it as it should be
+    delta_.touch(key);
+  }
   for (auto it = held_.begin(); it != held_.end();) {
     if (it->second > now) {
       ++it;

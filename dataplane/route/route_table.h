@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Driver of one routing table: what of it is ours (decided by a predicate) is made equal to what is
-// wanted; what is not ours is never touched, only remembered (kernel_routes.h). A place that a
-// foreign route holds is reported, not taken; a route of ours that was replaced under our eyes is
-// put back. Removal may be held (BGP not synced yet, grace of a new interface). Must not know why
-// a route is wanted.
+// wanted; what is not ours is never touched; what of it is relevant is remembered
+// (kernel_routes.h). A place that a foreign route holds is reported, not taken; a route of ours
+// that was replaced under our eyes is put back. Removal may be held (BGP not synced yet, grace of a
+// new interface). Must not know why a route is wanted.
 #pragma once
 
 #include <array>
@@ -13,10 +13,12 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/loop/event_loop.h"
 #include "base/result.h"
+#include "dataplane/netlink/route_filter.h"
 #include "dataplane/netlink/rtnl.h"
 #include "dataplane/netlink/socket.h"
 #include "dataplane/reconcile/delta.h"
@@ -35,6 +37,10 @@ struct RouteRules {
 class RouteTable {
  public:
   RouteTable(TableId table, RouteRules rules);
+
+  // Which foreign routes are worth remembering; for what is read and noticed from now on.
+  void set_filter(netlink::RouteFilter filter) { filter_ = std::move(filter); }
+  [[nodiscard]] const netlink::RouteFilter& filter() const { return filter_; }
 
   // True when that changed something.
   bool want(const netlink::Route& route);
@@ -66,6 +72,8 @@ class RouteTable {
   void retry_refused();
 
   [[nodiscard]] const KernelRoutes& foreign() const { return foreign_; }
+  // Whether foreign routes were seen that are not remembered; since the last call.
+  [[nodiscard]] bool take_disregarded() { return std::exchange(disregarded_, false); }
   [[nodiscard]] std::uint64_t foreign_version() const { return foreign_version_; }
   [[nodiscard]] bool installed(const RouteKey& key) const;
   [[nodiscard]] const netlink::Route* wanted_at(const RouteKey& key) const {
@@ -104,6 +112,7 @@ class RouteTable {
     return lanes_[direct].size() + lanes_[via_gateway].size() + lanes_[removal].size();
   }
   void read_one(const netlink::RouteMessage& message);
+  [[nodiscard]] bool relevant(const netlink::Route& route, const RouteKey& key);
   void put_in_extra(const RouteKey& key, const netlink::Route& route);
   void notice_foreign(const netlink::RouteMessage& message, const RouteKey& key,
                       Clock::time_point now);
@@ -125,10 +134,13 @@ class RouteTable {
   reconcile::RetryList<RouteKey> retry_;
   std::map<RouteKey, Clock::time_point> held_;
   std::set<RouteKey> usurped_;         // ours until somebody replaced it: we may take it back
+  std::set<RouteKey> doubted_;         // the kernel says that something unknown stands there
   std::vector<netlink::Route> extra_;  // a second route of ours at one key
   std::map<RouteKey, Fight> fights_;
+  netlink::RouteFilter filter_;
   KernelRoutes foreign_;
   std::uint64_t foreign_version_ = 0;
+  bool disregarded_ = false;
   std::uint64_t repairs_ = 0;
 };
 
