@@ -195,6 +195,12 @@ Result<void> Socket::dump(const Writer& request, std::uint32_t seq, const Handle
   }
 }
 
+// EINTR and EAGAIN from the kernel mean the same as the flag: a change came in between.
+bool Socket::was_disturbed(const Error& e) {
+  return e.code == Code::conflict || e.code == Code::overrun || e.sys_errno == EINTR ||
+         e.sys_errno == EAGAIN;
+}
+
 Result<void> Socket::dump_retry(
     const std::function<void(Writer& request, std::uint32_t seq)>& start, const Handler& each,
     int tries) {
@@ -205,11 +211,7 @@ Result<void> Socket::dump_retry(
     start(request, seq);
     auto done = dump(request, seq, each);
     if (done.ok()) return done;
-    // EINTR and EAGAIN from the kernel mean the same as the flag: a change came in between.
-    const Error& e = done.error();
-    const bool again = e.code == Code::conflict || e.code == Code::overrun ||
-                       e.sys_errno == EINTR || e.sys_errno == EAGAIN;
-    if (!again || --tries <= 0) return done;
+    if (!was_disturbed(done.error()) || --tries <= 0) return done;
   }
 }
 

@@ -60,6 +60,8 @@ class Socket {
   // One request with NLM_F_DUMP. Code::conflict: the dump was interrupted by a change
   // (NLM_F_DUMP_INTR), what was seen may be inconsistent; dump_retry repeats it.
   [[nodiscard]] Result<void> dump(const Writer& request, std::uint32_t seq, const Handler& each);
+  // The error of a dump says that the same dump may succeed when it is made again.
+  [[nodiscard]] static bool was_disturbed(const Error& e);
   // Calls `start` (forget what was gathered, and build the request anew with the given number) and
   // dumps until a pass is consistent, at most `tries` times.
   [[nodiscard]] Result<void> dump_retry(

@@ -27,6 +27,7 @@ struct References {
   std::vector<std::string> chains;
   std::vector<std::string> sets;
   void normalise();  // sorted, without duplicates
+  friend bool operator==(const References&, const References&) = default;
 };
 
 // Adds what the rule names to `refs` (not normalised).

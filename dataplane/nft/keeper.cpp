@@ -185,7 +185,7 @@ Result<std::unique_ptr<Keeper>> Keeper::open(EventLoop& loop,
   MARGAY_TRY(auto socket,
              netlink::Socket::open(NETLINK_NETFILTER, {.receive_buffer = kReceiveBuffer}));
   const std::uint32_t ports[] = {socket.port()};
-  MARGAY_TRY(auto monitor, Monitor::open(ports));
+  MARGAY_TRY(auto monitor, Monitor::open(ports, options.monitor_queue));
   return std::unique_ptr<Keeper>(
       new Keeper(std::make_unique<Impl>(loop, std::move(socket), std::move(monitor), tables,
                                         options, std::move(applied), std::move(elsewhere))));

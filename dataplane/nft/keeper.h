@@ -15,6 +15,7 @@
 #include "base/result.h"
 #include "dataplane/nft/driver.h"
 #include "dataplane/nft/kernel.h"
+#include "dataplane/nft/monitor.h"
 
 namespace margay::nft {
 
@@ -24,6 +25,7 @@ struct KeeperOptions {
   Clock::duration audit = std::chrono::minutes(10);
   Clock::duration first_retry = std::chrono::milliseconds(100);  // after errors, doubling
   Clock::duration last_retry = std::chrono::seconds(10);
+  int monitor_queue = Monitor::kReceiveBuffer;  // bytes of notifications the kernel may hold for us
 };
 
 class Keeper {

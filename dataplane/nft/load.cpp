@@ -13,6 +13,29 @@ namespace margay::nft {
 
 using netlink::Writer;
 
+namespace {
+
+// `dump` fills `found` in one pass. The kernel calls a dump of ours interrupted when anybody has
+// changed any table meanwhile; where somebody does so all the time, two passes that agree are
+// believed. What they both missed, if it was ours, brings a notification.
+template <typename Found, typename Dump>
+Result<void> dump_steadily(Found& found, Dump dump) {
+  constexpr int kPasses = 10;
+  Found before;
+  bool comparable = false;
+  for (int pass = 1;; ++pass) {
+    auto done = dump();
+    if (done.ok() || !netlink::Socket::was_disturbed(done.error())) return done;
+    const bool complete = done.error().code == Code::conflict;
+    if (complete && comparable && before == found) return {};
+    if (pass == kPasses) return done;
+    comparable = complete;
+    if (complete) before = found;
+  }
+}
+
+}  // namespace
+
 Result<bool> Table::Impl::load_table() {
   Writer w;
   const auto seq = socket_.next_seq();
@@ -26,55 +49,63 @@ Result<bool> Table::Impl::load_table() {
 }
 
 Result<void> Table::Impl::load_chains(ByName<ChainState::Have>& found) {
-  return socket_.dump_retry(
-      [&](Writer& w, std::uint32_t seq) {
-        found.clear();
-        begin_request(w, NFT_MSG_GETCHAIN, NLM_F_DUMP, seq);
-        w.end();
-      },
-      [&](const Message& m) {
-        const auto c = parse_chain(m, name_);
-        if (c) found[c->name] = {c->base, c->odd, {}, {}};
-      });
+  return dump_steadily(found, [&] {
+    found.clear();
+    return socket_.dump_retry(
+        [](Writer& w, std::uint32_t seq) {
+          begin_request(w, NFT_MSG_GETCHAIN, NLM_F_DUMP, seq);
+          w.end();
+        },
+        [&](const Message& m) {
+          const auto c = parse_chain(m, name_);
+          if (c) found[c->name] = {c->base, c->odd, {}, {}};
+        },
+        1);
+  });
 }
 
 Result<void> Table::Impl::load_rules(ByName<ChainState::Have>& found, const std::string* only) {
-  auto done = socket_.dump_retry(
-      [&](Writer& w, std::uint32_t seq) {
-        for (auto& [name, have] : found) {
-          have.rules.clear();
-          have.refs = {};
-        }
-        begin_request(w, NFT_MSG_GETRULE, NLM_F_DUMP, seq);
-        w.attr_string(NFTA_RULE_TABLE, name_);
-        if (only != nullptr) w.attr_string(NFTA_RULE_CHAIN, *only);
-        w.end();
-      },
-      [&](const Message& m) {
-        auto r = parse_rule(m, name_);
-        if (!r) return;
-        const auto it = found.find(r->chain);
-        if (it == found.end()) return;
-        it->second.rules.push_back({r->handle, r->fingerprint});
-        for (auto& c : r->refs.chains) it->second.refs.chains.push_back(std::move(c));
-        for (auto& s : r->refs.sets) it->second.refs.sets.push_back(std::move(s));
-      });
+  const auto request = [&](Writer& w, std::uint32_t seq) {
+    begin_request(w, NFT_MSG_GETRULE, NLM_F_DUMP, seq);
+    w.attr_string(NFTA_RULE_TABLE, name_);
+    if (only != nullptr) w.attr_string(NFTA_RULE_CHAIN, *only);
+    w.end();
+  };
+  const auto take = [&](const Message& m) {
+    auto r = parse_rule(m, name_);
+    if (!r) return;
+    const auto it = found.find(r->chain);
+    if (it == found.end()) return;
+    it->second.rules.push_back({r->handle, r->fingerprint});
+    for (auto& c : r->refs.chains) it->second.refs.chains.push_back(std::move(c));
+    for (auto& s : r->refs.sets) it->second.refs.sets.push_back(std::move(s));
+  };
+  auto done = dump_steadily(found, [&] {
+    for (auto& [name, have] : found) {
+      have.rules.clear();
+      have.refs = {};
+    }
+    return socket_.dump_retry(request, take, 1);
+  });
   for (auto& [name, have] : found) have.refs.normalise();
   return done;
 }
 
 Result<void> Table::Impl::load_sets(ByName<SetHeader>& found) {
-  return socket_.dump_retry(
-      [&](Writer& w, std::uint32_t seq) {
-        found.clear();
-        begin_request(w, NFT_MSG_GETSET, NLM_F_DUMP, seq);
-        w.attr_string(NFTA_SET_TABLE, name_);
-        w.end();
-      },
-      [&](const Message& m) {
-        const auto s = parse_set(m, name_);
-        if (s) found[s->name] = s->header;
-      });
+  return dump_steadily(found, [&] {
+    found.clear();
+    return socket_.dump_retry(
+        [&](Writer& w, std::uint32_t seq) {
+          begin_request(w, NFT_MSG_GETSET, NLM_F_DUMP, seq);
+          w.attr_string(NFTA_SET_TABLE, name_);
+          w.end();
+        },
+        [&](const Message& m) {
+          const auto s = parse_set(m, name_);
+          if (s) found[s->name] = s->header;
+        },
+        1);
+  });
 }
 
 bool Table::Impl::same_rules(const ChainState& c) const {

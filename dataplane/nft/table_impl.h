@@ -31,6 +31,7 @@ struct WantedRule {
 struct HaveRule {
   std::uint64_t handle = 0;
   std::uint64_t fingerprint = 0;
+  friend bool operator==(const HaveRule&, const HaveRule&) = default;
 };
 
 struct ChainState {
@@ -44,6 +45,7 @@ struct ChainState {
     bool odd = false;
     std::vector<HaveRule> rules;
     References refs;
+    friend bool operator==(const Have&, const Have&) = default;
   };
   std::optional<Want> want;
   std::optional<Want> aside;  // what the kernel refused; `want` is its stand-in
