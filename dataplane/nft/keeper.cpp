@@ -23,6 +23,8 @@ constexpr int kReceiveBuffer = 32 << 20;  // echoes of a first ruleset; charged 
 constexpr std::size_t kFreeRepairs = 10;
 constexpr auto kRepairWindow = std::chrono::seconds(10);
 constexpr auto kRepairPause = std::chrono::milliseconds(500);
+// After news that are not of our tables: others may change theirs a thousand times a second.
+constexpr auto kRest = std::chrono::milliseconds(100);
 
 }  // namespace
 
@@ -42,7 +44,7 @@ class Keeper::Impl {
       entries_.back().table = std::make_unique<Table>(socket_, name);
       tables_.push_back(entries_.back().table.get());
     }
-    watch_ = loop_.readable(monitor_->fd(), [this] { notified(); });
+    listen();
     arm_audit();
   }
 
@@ -118,6 +120,10 @@ class Keeper::Impl {
     recent_.push_back(loop_.now());
   }
 
+  void listen() {
+    watch_ = loop_.readable(monitor_->fd(), [this] { notified(); });
+  }
+
   void notified() {
     Monitor::Findings f = monitor_->read(tables_, [this](const Notice& n) {
       if (elsewhere_) elsewhere_(&n);
@@ -128,10 +134,19 @@ class Keeper::Impl {
     }
     if (f.overrun && elsewhere_) elsewhere_(nullptr);
     if (f.touched) repair_soon();
-    if (!f.more) return;
+    if (!f.more) {
+      if (!f.touched) rest();
+      return;
+    }
     loop_.post([this, alive = std::weak_ptr<int>(alive_)] {
       if (!alive.expired()) notified();
     });
+  }
+
+  // What comes meanwhile waits in the socket and is read in one go.
+  void rest() {
+    watch_.reset();
+    rest_ = loop_.after(kRest, [this] { listen(); });
   }
 
   void repair_soon() {
@@ -171,7 +186,7 @@ class Keeper::Impl {
   std::deque<Clock::time_point> recent_;  // repairs
   std::string by_program_;
   std::uint32_t by_process_ = 0;
-  EventLoop::Timer repair_timer_, audit_timer_;
+  EventLoop::Timer repair_timer_, audit_timer_, rest_;
   EventLoop::Watch watch_;
 };
 

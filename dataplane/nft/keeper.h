@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keeps tables of ours as they are wanted: applies what was asked for as soon as the loop comes to
-// it, repairs at once what others changed (with growing pauses when somebody keeps at it), tries
-// again after errors, and audits slowly as the safety net. Everything happens on the loop's thread;
-// the sockets are of the network namespace of the thread that opens the keeper.
+// it, repairs at once what others changed (with growing pauses when somebody keeps at it, within
+// 0.1 s where others are busy in tables of their own), tries again after errors, and audits slowly
+// as the safety net. Everything happens on the loop's thread; the sockets are of the network
+// namespace of the thread that opens the keeper.
 #pragma once
 
 #include <chrono>

@@ -89,6 +89,36 @@ TEST_F(NftKeeper, each_table_is_repaired_for_itself_and_others_are_reported) {
   EXPECT_GT(elsewhere_, 0);
 }
 
+TEST_F(NftKeeper, others_that_are_busy_are_heard_now_and_then) {
+  open();
+  keeper_->request(0);
+  run();
+  const auto heard = [this](int number) {
+    const auto guard = loop_.after(std::chrono::seconds(10), [this] { loop_.stop(); });
+    EventLoop::Timer look;
+    std::function<void()> again = [&] {
+      if (elsewhere_ >= number) return loop_.stop();
+      look = loop_.after(std::chrono::milliseconds(1), again);
+    };
+    loop_.restart();
+    loop_.post(again);
+    loop_.run();
+    return elsewhere_ >= number;
+  };
+  nft("add table inet foreign");
+  ASSERT_TRUE(heard(1));
+  for (int i = 0; i < 5; ++i) nft("add chain inet foreign c" + std::to_string(i));
+  const int before = elsewhere_;
+  loop_.restart();
+  loop_.post([this] { loop_.post([this] { loop_.stop(); }); });
+  loop_.run();
+  EXPECT_EQ(elsewhere_, before) << "read at once";
+  nft("flush chain inet t c");
+  run();
+  EXPECT_EQ(keeper_->repairs(), 1U);
+  EXPECT_TRUE(heard(before + 5));
+}
+
 TEST_F(NftKeeper, a_table_not_yet_asked_for_is_left_alone) {
   nft("add table inet t");
   nft("add chain inet t old");
