@@ -75,8 +75,9 @@ void Cache::apply(const std::vector<datastore::Event>& events, Revision upto) {
   revision_ = std::max(revision_, upto);
 }
 
-std::shared_ptr<const Snapshot> Cache::snapshot() {
-  const bool fresh = latest_ && latest_->next_delta >= log_.begin() &&
+std::shared_ptr<const Snapshot> Cache::snapshot(Revision at_least) {
+  const bool fresh = latest_ && latest_->revision >= at_least &&
+                     latest_->next_delta >= log_.begin() &&
                      log_.bytes_from(latest_->next_delta) <= kFreshEnough;
   if (fresh) return latest_;
   auto s = std::make_shared<Snapshot>();

@@ -38,7 +38,8 @@ class Cache {
   [[nodiscard]] Revision revision() const { return revision_; }
   [[nodiscard]] const std::string& store_id() const { return store_id_; }
   [[nodiscard]] const DeltaLog& log() const { return log_; }
-  [[nodiscard]] std::shared_ptr<const Snapshot> snapshot();
+  // At `at_least` or later, which must not be beyond revision().
+  [[nodiscard]] std::shared_ptr<const Snapshot> snapshot(Revision at_least = Revision(0));
   [[nodiscard]] std::size_t bytes() const { return segments_.bytes(); }
   [[nodiscard]] std::size_t keys() const { return keys_; }
   [[nodiscard]] std::uint64_t snapshots_built() const { return built_; }

@@ -18,7 +18,9 @@ Fanout::Fanout(EventLoop& loop, Cache& cache, metrics::Registry& m, Clock::durat
       snapshots_(m.counter("margay_typha_snapshots_total", "Snapshots begun for a client.")),
       resumes_(m.counter("margay_typha_resumes_total", "Clients that needed no snapshot.")),
       overtaken_(m.counter("margay_typha_overtaken_total",
-                           "Clients so slow that they were moved to a newer snapshot.")) {
+                           "Clients so slow that they were moved to a newer snapshot.")),
+      refused_(m.counter("margay_typha_refused_total",
+                         "Clients that hold a newer view of the store than this server.")) {
   beat();
 }
 
@@ -65,6 +67,9 @@ void Fanout::advance(Client& c) {
 
 void Fanout::place(Client& c) {
   const auto& s = c.subscriber;
+  if (s.resume_store_id == cache_.store_id() && s.seen_revision > cache_.revision()) {
+    return refuse(c);
+  }
   if (s.resume_revision.value() != 0 && s.resume_store_id == cache_.store_id()) {
     if (auto at = cache_.log().after(s.resume_revision)) {
       resumes_.add();
@@ -79,15 +84,31 @@ void Fanout::place(Client& c) {
   begin_snapshot(c);
 }
 
+// What this server does not have yet must not look deleted to its client.
+void Fanout::refuse(Client& c) {
+  const auto& s = c.subscriber;
+  refused_.add();
+  log::warn("typha_view_older", kv("node", s.node_name), kv("revision", cache_.revision().value()),
+            kv("client", s.seen_revision.value()));
+  c.busy = true;  // for good: it is about to go
+  c.downstream->refuse(
+      "this margay-typha has an older view of the store: revision " +
+      std::to_string(cache_.revision().value()) + ", the client has " +
+      std::to_string(s.seen_revision.value()) +
+      "; if an older copy of the store was restored on purpose, start it once with "
+      "--restored");
+}
+
 void Fanout::begin_snapshot(Client& c) {
-  c.snapshot = cache_.snapshot();
+  const bool same_store = c.subscriber.resume_store_id == cache_.store_id();
+  c.snapshot = cache_.snapshot(same_store ? c.subscriber.seen_revision : Revision(0));
   c.next_body = 0;
   c.stage = Stage::snapshot;
   c.tell_in_sync = true;
   c.head = nullptr;
   ++c.snapshots;
   snapshots_.add();
-  send(c, Kind::snapshot_begin, Revision(0), {}, cache_.store_id());
+  send(c, Kind::snapshot_begin, c.snapshot->revision, {}, cache_.store_id());
 }
 
 void Fanout::go_on_with_snapshot(Client& c) {

@@ -24,6 +24,8 @@ class Downstream {
   virtual ~Downstream() = default;
   // One at a time: the next one after Fanout::sent().
   virtual void send(Message message) = 0;
+  // Ends the subscription: this server cannot serve it. May be called from inside Fanout::add().
+  virtual void refuse(std::string reason) = 0;
 };
 
 struct Subscriber {
@@ -31,7 +33,8 @@ struct Subscriber {
   std::string version;
   std::string peer;
   std::string resume_store_id;
-  Revision resume_revision;
+  Revision resume_revision;   // 0: cannot go on from anything
+  Revision seen_revision{0};  // of that store; what is older is not to be sent
 };
 
 class Fanout {
@@ -79,6 +82,7 @@ class Fanout {
 
   void advance(Client& c);
   void place(Client& c);
+  void refuse(Client& c);
   void begin_snapshot(Client& c);
   void go_on_with_snapshot(Client& c);
   void follow(Client& c);
@@ -100,6 +104,7 @@ class Fanout {
   metrics::Counter& snapshots_;
   metrics::Counter& resumes_;
   metrics::Counter& overtaken_;
+  metrics::Counter& refused_;
 };
 
 }  // namespace margay::typha

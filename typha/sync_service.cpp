@@ -57,6 +57,12 @@ class Stream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
     StartWrite(&buffer_);
   }
 
+  void refuse(std::string reason) override {
+    loop_.post([self = shared_from_this(), reason = std::move(reason)] {
+      self->finish({grpc::StatusCode::FAILED_PRECONDITION, reason});
+    });
+  }
+
   void OnWriteDone(bool ok) override {
     loop_.post([self = shared_from_this(), ok] {
       self->writing_ = false;
@@ -102,8 +108,12 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* SyncService::Subscribe(
   grpc::ByteBuffer copy = *request;
   std::optional<Subscriber> subscriber;
   if (grpc::SerializationTraits<sync::v1::SubscribeRequest>::Deserialize(&copy, &parsed).ok()) {
-    subscriber = Subscriber{parsed.node_name(), parsed.version(), context->peer(),
-                            parsed.resume_store_id(), Revision(parsed.resume_revision())};
+    subscriber = Subscriber{parsed.node_name(),
+                            parsed.version(),
+                            context->peer(),
+                            parsed.resume_store_id(),
+                            Revision(parsed.resume_revision()),
+                            Revision(parsed.seen_revision())};
   }
   const auto stream = std::make_shared<Stream>(loop_, fanout_);
   stream->start(std::move(subscriber));

@@ -21,9 +21,9 @@ void Session::connected(v1::SubscribeRequest* request) {
   phase_ = Phase::opening;
   partial_.reset();
   resuming_ = revision_.value() != 0 && !merger_.store_id().empty();
-  if (!resuming_) return;
-  request->set_resume_store_id(merger_.store_id());
-  request->set_resume_revision(revision_.value());
+  request->set_resume_store_id(seen_store_);
+  request->set_seen_revision(seen_.value());
+  if (resuming_) request->set_resume_revision(revision_.value());
 }
 
 Result<Session::Effects> Session::handle(v1::SyncMessage* m) {
@@ -50,6 +50,10 @@ Result<Session::Effects> Session::handle(v1::SyncMessage* m) {
 
 Result<Session::Effects> Session::begin_snapshot(v1::SyncMessage* m) {
   if (m->store_id().empty()) return garbage("a snapshot of a store without an id");
+  MARGAY_CHECK(not_older(m->store_id(), Revision(m->revision())));
+  if (seen_store_ != m->store_id()) seen_ = Revision(0);
+  seen_store_ = m->store_id();
+  see(Revision(m->revision()));
   phase_ = Phase::snapshot;
   revision_ = Revision(0);
   last_key_.clear();
@@ -57,6 +61,14 @@ Result<Session::Effects> Session::begin_snapshot(v1::SyncMessage* m) {
   Effects effects;
   effects.snapshot_begun = true;
   return effects;
+}
+
+// What an older view lacks was not deleted, it was not there yet.
+Result<void> Session::not_older(const std::string& store_id, Revision revision) const {
+  if (store_id != seen_store_ || revision >= seen_) return {};
+  return make_error(Code::conflict, "an older view of the store: revision " +
+                                        number(revision.value()) + ", but " +
+                                        number(seen_.value()) + " is in force");
 }
 
 Result<Session::Effects> Session::snapshot(v1::SyncMessage* m) {
@@ -74,8 +86,10 @@ Result<Session::Effects> Session::snapshot(v1::SyncMessage* m) {
 
 Result<Session::Effects> Session::end_snapshot(const v1::SyncMessage& m) {
   if (phase_ != Phase::snapshot) return garbage("the end of a snapshot that was not begun");
+  MARGAY_CHECK(not_older(seen_store_, Revision(m.revision())));
   phase_ = Phase::following;
   revision_ = Revision(m.revision());
+  see(revision_);
   Effects effects;
   effects.updates = merger_.end_snapshot(revision_);
   return effects;
@@ -96,6 +110,7 @@ Result<Session::Effects> Session::delta(v1::SyncMessage* m) {
   merger_.filter(effects.updates);
   // A resume in the middle of a cut value would miss its beginning: stay before it.
   if (!partial_) revision_ = upto;
+  see(upto);
   return effects;
 }
 
@@ -110,6 +125,7 @@ Result<Session::Effects> Session::in_sync(const v1::SyncMessage& m) {
                    number(revision_.value()));
   }
   revision_ = Revision(m.revision());
+  see(revision_);
   Effects effects;
   effects.in_sync = true;
   return effects;
@@ -122,6 +138,7 @@ Result<Session::Effects> Session::heartbeat(const v1::SyncMessage& m) {
                      number(revision_.value()));
     }
     revision_ = Revision(m.revision());
+    see(revision_);
   }
   return Effects{};
 }

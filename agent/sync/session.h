@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What one sync connection may say, and what follows from it: checks the order and the bounds of
-// the server's messages and turns them into updates. Garbage is an Error, after which the
-// connection is to be ended; what was handed over before stays in force. Pure: no gRPC, no clock.
+// the server's messages and turns them into updates. Garbage (Code::invalid) is an Error, after
+// which the connection is to be ended; what was handed over before stays in force. So is a view of
+// the store that is older than what has been seen of it (Code::conflict): nothing is taken of that.
+// Pure: no gRPC, no clock.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <vector>
@@ -34,6 +37,8 @@ class Session {
 
  private:
   enum class Phase { opening, snapshot, following };
+  [[nodiscard]] Result<void> not_older(const std::string& store_id, Revision revision) const;
+  void see(Revision revision) { seen_ = std::max(seen_, revision); }
   Result<void> collect(v1::SyncMessage* message, std::vector<Update>* updates);
   Result<void> add(v1::Entry* entry, std::vector<Update>* updates);
   Result<Effects> begin_snapshot(v1::SyncMessage* message);
@@ -47,6 +52,8 @@ class Session {
   Phase phase_ = Phase::opening;
   bool resuming_ = false;
   Revision revision_;
+  std::string seen_store_;         // the store of which anything has been taken last,
+  Revision seen_;                  // and the newest view of it that it was taken from
   std::string last_key_;           // of the snapshot: keys must ascend
   std::optional<Update> partial_;  // a value of which the rest is still to come
 };

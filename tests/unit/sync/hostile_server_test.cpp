@@ -57,10 +57,12 @@ class Script final : public v1::Sync::WithRawCallbackMethod_Subscribe<v1::Sync::
 std::string entry(const std::string& key, std::uint64_t revision) {
   return typha::encode_entry({key, "v", false, Revision(revision)})[0];
 }
-std::string begin() { return typha::encode_head(Kind::snapshot_begin, Revision(0), "s"); }
+std::string begin(std::uint64_t r = 9) {
+  return typha::encode_head(Kind::snapshot_begin, Revision(r), "s");
+}
 std::string in_sync(std::uint64_t r) { return typha::encode_head(Kind::in_sync, Revision(r), "s"); }
 Script::Row good(const std::string& key, std::uint64_t revision) {
-  return {begin(), typha::encode_head(Kind::snapshot, Revision(0)) + entry(key, revision),
+  return {begin(revision), typha::encode_head(Kind::snapshot, Revision(0)) + entry(key, revision),
           typha::encode_head(Kind::snapshot_end, Revision(revision)), in_sync(revision)};
 }
 

@@ -34,7 +34,9 @@ v1::SyncMessage make(v1::MessageKind kind, std::uint64_t revision = 0,
   return m;
 }
 
-v1::SyncMessage begin(const std::string& id = "s") { return make(v1::SNAPSHOT_BEGIN, 0, {}, id); }
+v1::SyncMessage begin(const std::string& id = "s", std::uint64_t revision = 1) {
+  return make(v1::SNAPSHOT_BEGIN, revision, {}, id);
+}
 v1::SyncMessage in_sync(std::uint64_t r, const std::string& id = "s") {
   return make(v1::IN_SYNC, r, {}, id);
 }
@@ -84,7 +86,7 @@ TEST_F(SessionTest, resumes_after_the_last_complete_message) {
 TEST_F(SessionTest, does_not_resume_from_the_middle_of_a_snapshot) {
   connect();
   feed({begin(), make(v1::SNAPSHOT, 0, {{"/a", "1", 1}}), make(v1::SNAPSHOT_END, 7)});
-  feed({begin(), make(v1::SNAPSHOT, 0, {{"/a", "1", 9}})});
+  feed({begin("s", 9), make(v1::SNAPSHOT, 0, {{"/a", "1", 9}})});
   EXPECT_EQ(connect().resume_revision(), 0U);
 }
 
@@ -111,7 +113,7 @@ TEST_F(SessionTest, a_new_snapshot_makes_up_deletes_and_leaves_out_what_is_known
   connect();
   feed({begin(), make(v1::SNAPSHOT, 0, {{"/a", "1", 1}, {"/b", "1", 2}, {"/c", "1", 3}}),
         make(v1::SNAPSHOT_END, 5), in_sync(5)});
-  EXPECT_THAT(feed({begin(), make(v1::SNAPSHOT, 0, {{"/a", "1", 1}, {"/c", "2", 8}}),
+  EXPECT_THAT(feed({begin("s", 9), make(v1::SNAPSHOT, 0, {{"/a", "1", 1}, {"/c", "2", 8}}),
                     make(v1::SNAPSHOT_END, 9), in_sync(9)}),
               ElementsAre("+/c", "-/b", "in-sync"));
 }
@@ -126,6 +128,49 @@ TEST_F(SessionTest, tells_everything_again_of_another_store) {
   EXPECT_THAT(feed({begin("one"), make(v1::SNAPSHOT, 0, {{"/a", "1", 1}, {"/b", "1", 2}}),
                     make(v1::SNAPSHOT_END, 5), in_sync(5, "one")}),
               ElementsAre("+/a", "+/b", "in-sync"));
+}
+
+TEST_F(SessionTest, takes_nothing_of_an_older_view) {
+  connect();
+  feed({begin("s", 5), make(v1::SNAPSHOT, 0, {{"/a", "1", 1}, {"/b", "1", 5}}),
+        make(v1::SNAPSHOT_END, 5), in_sync(5), make(v1::DELTA, 7, {{"/c", "1", 7}})});
+  const auto request = connect();
+  EXPECT_EQ(request.resume_revision(), 7U);
+  EXPECT_EQ(request.seen_revision(), 7U);
+  auto older = begin("s", 6);
+  const auto r = session_.handle(&older);
+  ASSERT_FALSE(r.ok());
+  EXPECT_EQ(r.error().code, Code::conflict);
+  EXPECT_THAT(r.error().context, HasSubstr("revision 6, but 7 is in force"));
+  // What is held can still be gone on from.
+  EXPECT_EQ(connect().resume_revision(), 7U);
+  EXPECT_THAT(feed({in_sync(8)}), ElementsAre("in-sync"));
+}
+
+TEST_F(SessionTest, deletes_nothing_at_the_end_of_a_snapshot_that_turns_out_older) {
+  connect();
+  feed({begin("s", 7), make(v1::SNAPSHOT, 0, {{"/a", "1", 1}}), make(v1::SNAPSHOT_END, 7)});
+  connect();
+  feed({begin("s", 8)});
+  auto end = make(v1::SNAPSHOT_END, 6);
+  const auto r = session_.handle(&end);
+  ASSERT_FALSE(r.ok());
+  EXPECT_EQ(r.error().code, Code::conflict);
+}
+
+TEST_F(SessionTest, half_a_snapshot_is_not_followed_by_an_older_one) {
+  connect();
+  feed({begin("s", 5), make(v1::SNAPSHOT_END, 5)});
+  feed({begin("s", 9), make(v1::SNAPSHOT, 0, {{"/a", "9", 9}})});
+  const auto request = connect();
+  EXPECT_EQ(request.resume_revision(), 0U);
+  EXPECT_EQ(request.resume_store_id(), "s");
+  EXPECT_EQ(request.seen_revision(), 9U);
+  auto older = begin("s", 8);
+  EXPECT_FALSE(session_.handle(&older).ok());
+  // Another store's revisions do not compare.
+  EXPECT_THAT(feed({begin("t", 1), make(v1::SNAPSHOT_END, 1), in_sync(1, "t")}),
+              ElementsAre("-/a", "in-sync"));
 }
 
 struct Garbage {

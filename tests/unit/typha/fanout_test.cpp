@@ -46,6 +46,8 @@ struct FakeClient : Downstream {
       }
     }
   }
+  std::string refused;
+  void refuse(std::string reason) override { refused = std::move(reason); }
   // Takes what is under way; true if there was something.
   bool take() {
     if (waiting == 0) return false;
@@ -167,6 +169,36 @@ TEST_F(FanoutTest, who_cannot_resume_is_given_a_snapshot) {
     EXPECT_EQ(c.state.size(), 10U);
     fanout_.remove(c.id);
   }
+}
+
+TEST_F(FanoutTest, a_client_with_a_newer_view_is_refused_and_given_nothing) {
+  load(3);
+  FakeClient ahead, other_store, even;
+  add(ahead, {"n1", "v", "p", "s", Revision(4), Revision(4)});
+  EXPECT_THAT(ahead.refused, ::testing::HasSubstr("revision 3, the client has 4"));
+  EXPECT_EQ(ahead.waiting, 0U);
+  change(1, "new");  // nor later: it is gone
+  EXPECT_EQ(ahead.waiting, 0U);
+  add(other_store, {"n2", "v", "p", "x", Revision(9), Revision(9)});
+  other_store.take_all();
+  EXPECT_THAT(other_store.kinds, ElementsAre("begin", "snapshot", "end", "in-sync"));
+  add(even, {"n3", "v", "p", "s", Revision(4), Revision(4)});
+  even.take_all();
+  EXPECT_THAT(even.kinds, ElementsAre("in-sync"));
+}
+
+// It has a part of a newer snapshot, which it cannot go on from.
+TEST_F(FanoutTest, a_snapshot_is_not_older_than_what_the_client_has_seen) {
+  load(3);
+  FakeClient first, second;
+  add(first);
+  first.take_all();
+  change(1, "new");
+  first.take_all();
+  add(second, {"n2", "v", "p", "s", Revision(0), Revision(4)});
+  second.take_all();
+  EXPECT_THAT(second.kinds, ElementsAre("begin", "snapshot", "end", "in-sync"));
+  EXPECT_EQ(second.state["/k1"], "new");
 }
 
 TEST_F(FanoutTest, a_lagging_client_is_given_many_deltas_in_one_message) {
