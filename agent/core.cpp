@@ -90,7 +90,9 @@ Core::Core(EventLoop& loop, Options options, Outputs outputs, health::Health& he
           registry.gauge("margay_resources_invalid", kInvalidHelp, {{"in_force", "none"}})),
       waiting_(registry.gauge("margay_config_waiting_for_restart",
                               "Parameters that were changed and need a restart.")),
-      heartbeat_(loop, health, kCalc) {
+      stale_(registry.gauge("margay_sync_stale_seconds",
+                            "How long ago the view was last known to be the newest; 0: it is.")),
+      heartbeat_(loop, health, kCalc, [this] { report_age(); }) {
   health_.add(kSync, {}, loop_.now());
   health_.add(kConfig, {}, loop_.now());
   log_problems(config_);
@@ -150,13 +152,13 @@ void Core::on_in_sync() {
 
 void Core::on_status(const sync::Status& status) {
   connected_.set(status.connected ? 1 : 0);
-  std::string detail;
-  if (!status.connected)
-    detail =
-        status.endpoint + ": not connected" + (status.error.empty() ? "" : ": " + status.error);
-  if (!status.connected && in_sync_) detail += "; what was in force stays in force";
-  if (status.connected && !in_sync_) detail = status.endpoint + ": receiving the first view";
-  health_.report(kSync, in_sync_, std::move(detail));
+  health_.report(kSync, in_sync_, sync_detail(status, in_sync_, loop_.now()));
+  report_age();
+}
+
+void Core::report_age() {
+  const auto& since = source_ ? source_->status().stale_since : std::nullopt;
+  stale_.set(since ? std::chrono::duration<double>(loop_.now() - *since).count() : 0);
 }
 
 // Posted, not called: updates that wait in the loop already are taken into the same flush.

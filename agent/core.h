@@ -51,6 +51,7 @@ class Core {
   void on_update(sync::Update&& update);
   void on_in_sync();
   void on_status(const sync::Status& status);
+  void report_age();
   void schedule_flush();
   void flush();
   void resolve_config();
@@ -81,8 +82,9 @@ class Core {
   metrics::Gauge& kept_;
   metrics::Gauge& never_valid_;
   metrics::Gauge& waiting_;
-  Heartbeat heartbeat_;
+  metrics::Gauge& stale_;
   std::unique_ptr<sync::Source> source_;
+  Heartbeat heartbeat_;  // looks at the source
 };
 
 }  // namespace margay::agent

@@ -11,6 +11,7 @@
 #include "agent/limits.h"
 #include "agent/local_api/local_api.h"
 #include "agent/options.h"
+#include "agent/show.h"
 #include "agent/subsystems.h"
 #include "agent/version.h"
 #include "base/log.h"
@@ -66,11 +67,29 @@ struct SingleHost {
   std::unique_ptr<datastore::StoreServer> server;
 };
 
-Result<SingleHost> open_single_host(AsioLoop& loop, const Options& options) {
+// Readiness does not suffer: what was in force stays, and is still read.
+void report_store(health::Health& health, metrics::Gauge& gauge, Clock::time_point now,
+                  const std::optional<datastore::StoreFailing>& failing) {
+  gauge.set(failing ? 1 : 0);
+  health.report("datastore", true,
+                failing ? "no write possible since " + utc(wall_time(failing->since, now)) + ": " +
+                              failing->error.message() + "; what was in force stays in force"
+                        : std::string());
+}
+
+Result<SingleHost> open_single_host(AsioLoop& loop, const Options& options, health::Health& health,
+                                    metrics::Registry& registry) {
   SingleHost out;
   if (options.datastore.empty()) return out;
-  MARGAY_TRY(out.store, datastore::SqliteStore::open(loop, {options.datastore, "margay-agent"}));
+  auto& gauge = registry.gauge("margay_store_failing", "1 while the store cannot be written.");
+  datastore::SqliteOptions sqlite{options.datastore, "margay-agent"};
+  sqlite.on_failing = [&loop, &health, &gauge](const auto& failing) {
+    report_store(health, gauge, loop.now(), failing);
+  };
+  MARGAY_TRY(out.store, datastore::SqliteStore::open(loop, std::move(sqlite)));
   MARGAY_TRY(out.server, datastore::StoreServer::start(loop, *out.store, options.store_socket));
+  health.add("datastore", {}, loop.now());
+  report_store(health, gauge, loop.now(), {});
   return out;
 }
 
@@ -93,7 +112,7 @@ int run(Options options) {
   };
   Subsystems subsystems(config, speaks_bgp, [end] { end(1); });
   AsioLoop loop("core");
-  auto single_host = open_single_host(loop, options);
+  auto single_host = open_single_host(loop, options, subsystems.health(), subsystems.registry());
   if (!single_host.ok()) return fail_with("datastore_failed", single_host.error());
   Core core(loop, std::move(options), subsystems.outputs(), subsystems.health(),
             subsystems.registry(), single_host->store.get());

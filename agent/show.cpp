@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/show.h"
 
+#include <ctime>
 #include <nlohmann/json.hpp>
 
 namespace margay::agent {
@@ -95,18 +96,55 @@ std::string show_routes(const dataplane::RoutePlaneStatus& s,
   return out.dump();
 }
 
+std::chrono::system_clock::time_point wall_time(Clock::time_point then, Clock::time_point now) {
+  return std::chrono::system_clock::now() -
+         std::chrono::duration_cast<std::chrono::system_clock::duration>(now - then);
+}
+
+std::string utc(std::chrono::system_clock::time_point when) {
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(when);
+  std::tm parts{};
+  gmtime_r(&seconds, &parts);
+  std::string out(32, '\0');
+  out.resize(std::strftime(out.data(), out.size(), "%Y-%m-%dT%H:%M:%SZ", &parts));
+  return out;
+}
+
+std::string sync_detail(const sync::Status& s, bool in_sync_once, Clock::time_point now) {
+  std::string out;
+  if (!s.connected) {
+    out = s.endpoint + ": not connected" + (s.error.empty() ? "" : ": " + s.error);
+  } else if (!in_sync_once) {
+    out = s.endpoint + ": receiving the first view";
+  } else if (s.stale_since) {
+    out = s.endpoint + ": " +
+          (s.behind.empty() ? "receiving what was missed" : "cut off: " + s.behind);
+  }
+  if (in_sync_once && s.stale_since) {
+    out += "; what was in force at " + utc(wall_time(*s.stale_since, now)) + " stays in force";
+  }
+  if (!s.warning.empty()) out += (out.empty() ? "" : "; ") + s.warning;
+  return out;
+}
+
 std::string show_sync(const sync::Status& s, Clock::time_point now) {
-  return Json{{"connected", s.connected},
-              {"inSync", s.in_sync},
-              {"sinceSecondsAgo", age(s.since, now)},
-              {"revision", s.revision.value()},
-              {"storeId", s.store_id},
-              {"endpoint", s.endpoint},
-              {"error", s.error},
-              {"connects", s.connects},
-              {"snapshots", s.snapshots},
-              {"updates", s.updates}}
-      .dump();
+  Json out{{"connected", s.connected},
+           {"inSync", s.in_sync},
+           {"sinceSecondsAgo", age(s.since, now)},
+           {"revision", s.revision.value()},
+           {"storeId", s.store_id},
+           {"endpoint", s.endpoint},
+           {"error", s.error},
+           {"warning", s.warning},
+           {"detail", sync_detail(s, s.in_sync, now)},
+           {"connects", s.connects},
+           {"snapshots", s.snapshots},
+           {"updates", s.updates}};
+  if (s.stale_since) {
+    out["staleSince"] = utc(wall_time(*s.stale_since, now));
+    out["staleSeconds"] = age(*s.stale_since, now);
+  }
+  return out.dump();
 }
 
 std::string show_calc(const calc::Counts& c, const Border& border,
@@ -119,6 +157,7 @@ std::string show_calc(const calc::Counts& c, const Border& border,
            {"localEndpoints", c.local_endpoints},
            {"activeSets", c.active_sets},
            {"setMembers", c.set_members}};
+  out["detail"] = border.summary();
   out["invalid"] = Json::array();
   for (const auto& [key, invalid] : border.invalid()) {
     out["invalid"].push_back({{"object", model::describe(key)},

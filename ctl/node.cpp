@@ -74,6 +74,17 @@ std::string foreign_warnings(const Json& foreign) {
   return out.empty() ? "" : "\nWARNING: other software drops packets of this node.\n" + out;
 }
 
+// An old view of the datastore, objects that are not in effect as they are stored.
+std::string troubles(const Invocation& call) {
+  std::string out;
+  for (const char* subsystem : {"sync", "calc"}) {
+    const auto shown = ask(call, std::string("/v1/show/") + subsystem);
+    const std::string detail = shown.ok() ? shown->value("detail", "") : std::string();
+    if (!detail.empty()) out += std::string("\nWARNING: ") + subsystem + ": " + detail + "\n";
+  }
+  return out;
+}
+
 }  // namespace
 
 Result<void> run_node_status(const Invocation& call) {
@@ -85,6 +96,7 @@ Result<void> run_node_status(const Invocation& call) {
   std::cout << "Calico process is running.\n";
   const auto foreign = ask(call, "/v1/show/foreign");
   if (foreign.ok()) std::cout << foreign_warnings(*foreign);
+  std::cout << troubles(call);
   if (!bgp.ok()) {
     std::cout << "The BGP backend process (BIRD) is not running.\n";
     return {};

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proto/transport.h"
 
+#include <fcntl.h>
 #include <fnmatch.h>
 #include <grpc/support/log.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/tls_certificate_provider.h>
 #include <grpcpp/security/tls_certificate_verifier.h>
 #include <grpcpp/security/tls_credentials_options.h>
-#include <openssl/err.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstdio>
 
+#include "base/fd.h"
 #include "base/ip.h"
 #include "base/log.h"
 
@@ -62,64 +62,53 @@ std::shared_ptr<tls_api::CertificateVerifier> name_verifier(const TlsFiles& tls)
                                                                     tls.peer_cn_patterns);
 }
 
-std::shared_ptr<tls_api::CertificateProviderInterface> provider(const TlsFiles& tls) {
-  return std::make_shared<tls_api::FileWatcherCertificateProvider>(
-      tls.key_file, tls.cert_file, tls.ca_file, tls.refresh_seconds);
+grpc::ChannelArguments channel_arguments() {
+  grpc::ChannelArguments args;
+  args.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  args.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);  // it would let the window grow to megabytes
+  args.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kWindow);
+  args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  args.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  args.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);  // the limit of one attempt, no more
+  args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 5000);
+  args.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
+  args.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  args.SetServiceConfigJSON("{}");
+  args.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
+  return args;
 }
 
-using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
-
-std::string openssl_reason() {
-  const unsigned long code = ERR_get_error();
-  ERR_clear_error();
-  const char* text = code == 0 ? nullptr : ERR_reason_error_string(code);
-  return text == nullptr ? "unreadable" : text;
-}
-
-Result<File> open_file(const std::string& path, const char* what) {
-  File f(std::fopen(path.c_str(), "re"), &std::fclose);
-  if (!f) return sys_error(errno, std::string(what) + " " + path);
-  return f;
-}
-
-using Certificate = std::unique_ptr<X509, void (*)(X509*)>;
-Result<Certificate> read_certificate(const std::string& path, const char* what) {
-  MARGAY_TRY(const File f, open_file(path, what));
-  Certificate c(PEM_read_X509(f.get(), nullptr, nullptr, nullptr), &X509_free);
-  if (!c) {
-    return make_error(Code::invalid, std::string(what) + " " + path +
-                                         ": not a PEM certificate: " + openssl_reason());
+// A file in memory, under a path that always leads to its latest contents.
+class MemoryFile {
+ public:
+  static Result<MemoryFile> make() {
+    MARGAY_TRY(Fd fd, filled({}));
+    return MemoryFile(std::move(fd));
   }
-  return c;
-}
+  [[nodiscard]] std::string path() const { return "/proc/self/fd/" + std::to_string(fd_.get()); }
+  // A reader finds the old contents or the new, never a mixture.
+  Result<void> replace(const std::string& content) {
+    MARGAY_TRY(const Fd next, filled(content));
+    if (::dup3(next.get(), fd_.get(), O_CLOEXEC) < 0) return sys_error(errno, "dup3");
+    return {};
+  }
+
+ private:
+  explicit MemoryFile(Fd fd) : fd_(std::move(fd)) {}
+  static Result<Fd> filled(const std::string& content) {
+    Fd fd(::memfd_create("margay-tls", MFD_CLOEXEC));
+    if (fd.get() < 0) return sys_error(errno, "memfd_create");
+    for (std::size_t done = 0; done < content.size();) {
+      const auto n = ::write(fd.get(), content.data() + done, content.size() - done);
+      if (n < 0) return sys_error(errno, "memfd write");
+      done += static_cast<std::size_t>(n);
+    }
+    return fd;
+  }
+  Fd fd_;
+};
 
 }  // namespace
-
-Result<void> TlsFiles::check() const {
-  if (ca_file.empty() || cert_file.empty() || key_file.empty()) {
-    return make_error(Code::invalid,
-                      "TLS needs the CA file, the certificate file and the key file, or none of "
-                      "them");
-  }
-  if (peer_cn.empty() && peer_uri_san.empty()) {
-    return make_error(Code::invalid, "TLS needs the peer's expected name: a CN or a URI SAN");
-  }
-  MARGAY_TRY(const Certificate ca, read_certificate(ca_file, "CA file"));
-  MARGAY_TRY(const Certificate cert, read_certificate(cert_file, "certificate file"));
-  MARGAY_TRY(const File f, open_file(key_file, "key file"));
-  const std::unique_ptr<EVP_PKEY, void (*)(EVP_PKEY*)> key(
-      PEM_read_PrivateKey(f.get(), nullptr, nullptr, nullptr), &EVP_PKEY_free);
-  if (!key) {
-    return make_error(Code::invalid,
-                      "key file " + key_file + ": not a PEM private key: " + openssl_reason());
-  }
-  if (X509_check_private_key(cert.get(), key.get()) != 1) {
-    ERR_clear_error();
-    return make_error(Code::invalid,
-                      "key file " + key_file + " does not belong to certificate " + cert_file);
-  }
-  return {};
-}
 
 bool matches_any(const std::string& name, const std::vector<std::string>& patterns) {
   return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) {
@@ -139,46 +128,77 @@ bool is_local_address(std::string_view address) {
 
 Result<std::shared_ptr<grpc::Channel>> make_channel(const std::string& address,
                                                     const TlsFiles& tls) {
-  grpc::ChannelArguments args;
-  args.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  args.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);  // it would let the window grow to megabytes
-  args.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kWindow);
-  args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  args.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  args.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);  // the limit of one attempt, no more
-  args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 5000);
-  args.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
-  args.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
-  args.SetServiceConfigJSON("{}");
-  args.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
   if (!tls.enabled()) {
     if (!is_local_address(address)) {
       return make_error(Code::invalid,
                         address + " is not on this machine: TLS files are needed to reach it");
     }
-    return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), args);
+    return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(),
+                                     channel_arguments());
   }
-  MARGAY_CHECK(tls.check());
+  MARGAY_TRY(const TlsKeeper keeper, TlsKeeper::open(tls));
+  return make_channel(address, keeper);
+}
+
+Result<std::shared_ptr<grpc::Channel>> make_channel(const std::string& address,
+                                                    const TlsKeeper& keeper) {
+  const TlsMaterial& m = keeper.in_force();
   tls_api::TlsChannelCredentialsOptions options;
-  options.set_certificate_provider(provider(tls));
+  options.set_certificate_provider(std::make_shared<tls_api::StaticDataCertificateProvider>(
+      m.ca, std::vector<tls_api::IdentityKeyCertPair>{{m.key, m.cert}}));
   options.watch_root_certs();
   options.watch_identity_key_cert_pairs();
   options.set_verify_server_certs(true);
-  options.set_certificate_verifier(name_verifier(tls));
+  options.set_certificate_verifier(name_verifier(keeper.files()));
   options.set_check_call_host(false);
-  return grpc::CreateCustomChannel(address, tls_api::TlsCredentials(options), args);
+  return grpc::CreateCustomChannel(address, tls_api::TlsCredentials(options), channel_arguments());
 }
 
-Result<std::shared_ptr<grpc::ServerCredentials>> server_credentials(const TlsFiles& tls) {
-  MARGAY_CHECK(tls.check());
-  tls_api::TlsServerCredentialsOptions options(provider(tls));
+// gRPC's provider for servers knows files and nothing else, and would take whatever they hold.
+struct ServerTls::Impl {
+  TlsKeeper keeper;
+  MemoryFile identity;  // key and certificates in one, so that they are replaced together
+  MemoryFile ca;
+
+  Result<void> publish() {
+    MARGAY_CHECK(ca.replace(keeper.in_force().ca));
+    return identity.replace(keeper.in_force().key + "\n" + keeper.in_force().cert);
+  }
+};
+
+Result<std::unique_ptr<ServerTls>> ServerTls::make(const TlsFiles& files) {
+  MARGAY_TRY(auto keeper, TlsKeeper::open(files));
+  MARGAY_TRY(auto identity, MemoryFile::make());
+  MARGAY_TRY(auto ca, MemoryFile::make());
+  auto impl = std::make_unique<Impl>(Impl{std::move(keeper), std::move(identity), std::move(ca)});
+  MARGAY_CHECK(impl->publish());
+  return std::unique_ptr<ServerTls>(new ServerTls(std::move(impl)));
+}
+
+ServerTls::ServerTls(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+ServerTls::~ServerTls() = default;
+
+std::shared_ptr<grpc::ServerCredentials> ServerTls::credentials() const {
+  const auto identity = impl_->identity.path();
+  tls_api::TlsServerCredentialsOptions options(
+      std::make_shared<tls_api::FileWatcherCertificateProvider>(identity, identity,
+                                                                impl_->ca.path(), 1));
   options.watch_root_certs();
   options.watch_identity_key_cert_pairs();
   options.set_cert_request_type(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
-  options.set_certificate_verifier(name_verifier(tls));
+  options.set_certificate_verifier(name_verifier(impl_->keeper.files()));
   options.set_check_call_host(false);
   return tls_api::TlsServerCredentials(options);
 }
+
+void ServerTls::refresh() {
+  if (!impl_->keeper.refresh()) return;
+  if (const auto ok = impl_->publish(); !ok.ok()) {
+    log::warn("tls_files_unusable", kv("problem", ok.error()));
+  }
+}
+
+const std::string& ServerTls::problem() const { return impl_->keeper.problem(); }
 
 void set_server_defaults(grpc::ServerBuilder& builder) {
   builder.SetMaxReceiveMessageSize(16 * 1024 * 1024);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "typha/fanout.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/log.h"
@@ -153,13 +154,27 @@ void Fanout::follow(Client& c) {
 
 void Fanout::send(Client& c, Kind kind, Revision revision, std::vector<Body> bodies,
                   std::string_view store_id) {
-  Message m{encode_head(kind, revision, store_id), std::move(bodies)};
+  const bool tells_age = kind == Kind::in_sync || kind == Kind::heartbeat;
+  Message m{encode_head(kind, revision, store_id, tells_age ? staleness() : Staleness{}),
+            std::move(bodies)};
   messages_.add();
   std::size_t size = m.head.size();
   for (const auto& b : m.bodies) size += b->size();
   bytes_.add(size);
   c.busy = true;
   c.downstream->send(std::move(m));
+}
+
+void Fanout::set_lag(std::optional<Lag> lag) {
+  const bool news = lag.has_value() != lag_.has_value();
+  lag_ = std::move(lag);
+  if (news) beat();
+}
+
+Staleness Fanout::staleness() const {
+  if (!lag_) return {};
+  const auto age = std::chrono::duration_cast<std::chrono::milliseconds>(loop_.now() - lag_->since);
+  return {std::max<std::uint64_t>(1, static_cast<std::uint64_t>(age.count())), lag_->reason};
 }
 
 void Fanout::beat() {

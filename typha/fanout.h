@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "base/metrics.h"
 #include "base/result.h"
 #include "typha/cache.h"
+#include "typha/feed.h"
 
 namespace margay::typha {
 
@@ -48,6 +50,8 @@ class Fanout {
   void remove(Id id);
   void sent(Id id);  // the message is off; ready for the next
   void changed();    // the cache has news
+  // Whether the cache is being kept up to date: clients are told at once when that changes.
+  void set_lag(std::optional<Lag> lag);
 
   struct ClientStatus {
     std::string node_name;
@@ -90,10 +94,12 @@ class Fanout {
   void send(Client& c, Kind kind, Revision revision, std::vector<Body> bodies = {},
             std::string_view store_id = {});
   void beat();
+  [[nodiscard]] Staleness staleness() const;
 
   EventLoop& loop_;
   Cache& cache_;
   Clock::duration heartbeat_;
+  std::optional<Lag> lag_;
   std::map<Id, Client> clients_;
   Id last_id_ = 0;
   EventLoop::Timer timer_;

@@ -9,16 +9,19 @@ namespace margay::typha {
 namespace {
 
 // Field numbers and wire types of sync.proto, ready-made.
-constexpr char kHeadKind = 0x08;       // SyncMessage.kind
-constexpr char kHeadRevision = 0x10;   // SyncMessage.revision
-constexpr char kHeadStoreId = 0x1a;    // SyncMessage.store_id
-constexpr char kEntries = 0x22;        // SyncMessage.entries
-constexpr char kEntryKey = 0x0a;       // Entry.key; always first
-constexpr char kEntryRevision = 0x18;  // Entry.revision; always second
-constexpr char kEntryValue = 0x12;     // Entry.value
-constexpr char kEntryDeleted = 0x20;   // Entry.deleted
-constexpr char kEntryMore = 0x28;      // Entry.more
+constexpr char kHeadKind = 0x08;         // SyncMessage.kind
+constexpr char kHeadRevision = 0x10;     // SyncMessage.revision
+constexpr char kHeadStoreId = 0x1a;      // SyncMessage.store_id
+constexpr char kEntries = 0x22;          // SyncMessage.entries
+constexpr char kHeadStaleMs = 0x28;      // SyncMessage.stale_ms
+constexpr char kHeadStaleReason = 0x32;  // SyncMessage.stale_reason
+constexpr char kEntryKey = 0x0a;         // Entry.key; always first
+constexpr char kEntryRevision = 0x18;    // Entry.revision; always second
+constexpr char kEntryValue = 0x12;       // Entry.value
+constexpr char kEntryDeleted = 0x20;     // Entry.deleted
+constexpr char kEntryMore = 0x28;        // Entry.more
 
+constexpr std::size_t kMaxReason = 1024;
 constexpr std::size_t kMaxKey = 4096;
 constexpr std::size_t kMaxPart = kMaxBody - kMaxKey - 64;  // of a value, in one piece
 
@@ -83,12 +86,17 @@ std::string encode_piece(const datastore::Event& e, std::string_view part, bool 
 
 }  // namespace
 
-std::string encode_head(Kind kind, Revision revision, std::string_view store_id) {
+std::string encode_head(Kind kind, Revision revision, std::string_view store_id,
+                        const Staleness& stale) {
   std::string head;
   append_number(head, kHeadKind, static_cast<std::uint64_t>(kind));
   if (revision.value() != 0) append_number(head, kHeadRevision, revision.value());
   if (!store_id.empty()) append_bytes(head, kHeadStoreId, store_id);
   MARGAY_ASSERT(head.size() <= kMaxHead);
+  if (stale.ms != 0) {  // never with bodies
+    append_number(head, kHeadStaleMs, stale.ms);
+    append_bytes(head, kHeadStaleReason, std::string_view(stale.reason).substr(0, kMaxReason));
+  }
   return head;
 }
 

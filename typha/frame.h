@@ -37,7 +37,13 @@ struct Message {
   std::vector<Body> bodies;
 };
 
-[[nodiscard]] std::string encode_head(Kind kind, Revision revision, std::string_view store_id = {});
+struct Staleness {  // of the server's own view, as in sync.proto
+  std::uint64_t ms = 0;
+  std::string reason;
+};
+
+[[nodiscard]] std::string encode_head(Kind kind, Revision revision, std::string_view store_id = {},
+                                      const Staleness& stale = {});
 
 // One entry; a value that is too long for one message becomes several pieces, each for a message of
 // its own.

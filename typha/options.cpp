@@ -15,15 +15,28 @@ struct Draft {
   std::string datastore = "sqlite:///var/lib/margay/store.db";
   std::string listen = "0.0.0.0:5474";
   std::string port;
+  std::string server_cn;
   bool health = true;
   bool metrics = true;
 };
+
+constexpr std::string_view kSqlite = "sqlite://";
+constexpr std::string_view kTypha = "typha://";
 
 using Parse = bool (*)(std::string_view text, Draft& d);
 
 bool parse_port(std::string_view text, std::uint16_t& out) {
   const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), out);
   return ec == std::errc() && end == text.data() + text.size();
+}
+
+bool parse_interval(std::string_view text, std::chrono::milliseconds& out) {
+  double seconds = 0;
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  if (ec != std::errc() || end != text.data() + text.size() || !(seconds >= 0.1 && seconds < 3600))
+    return false;
+  out = std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
+  return true;
 }
 
 bool parse_bool(std::string_view text, bool& out) {
@@ -64,11 +77,21 @@ constexpr const char* kPort = "0 to 65535";
 constexpr const char* kBool = "true or false";
 
 const Row kRows[] = {
-    {"--datastore", "DATASTORE", "sqlite:///absolute/path", "the store that this process owns",
+    {"--datastore", "DATASTORE", "sqlite:///absolute/path or typha://host:port[,host:port]",
+     "the store that this process owns, or whose replica it is",
      [](std::string_view t, Draft& d) {
        d.datastore = std::string(t);
-       return t.starts_with("sqlite:///") && t.size() > 10;
+       return (t.starts_with(kSqlite) && t.size() > kSqlite.size() + 1 &&
+               t[kSqlite.size()] == '/') ||
+              (t.starts_with(kTypha) && t.size() > kTypha.size());
      }},
+    {"--restored", nullptr, "", "once, after an older copy of the file was put in its place",
+     [](std::string_view t, Draft& d) { return parse_bool(t, d.o.restored); }, true},
+    {"--server-cn", "SERVERCN", kAnyText, "the name of the typha:// servers' certificates",
+     [](std::string_view t, Draft& d) { return d.server_cn = t, true; }},
+    {"--ping-interval", "SERVERPINGINTERVALSECS", "seconds, at least 0.1",
+     "a sign of life to clients that often",
+     [](std::string_view t, Draft& d) { return parse_interval(t, d.o.ping_interval); }},
     {"--listen", "LISTEN", "host:port or unix:/path", "where agents and clients connect",
      [](std::string_view t, Draft& d) {
        d.listen = std::string(t);
@@ -86,8 +109,15 @@ const Row kRows[] = {
      [](std::string_view t, Draft& d) { return d.o.server.tls.cert_file = t, true; }},
     {"--key-file", "SERVERKEYFILE", kFile, "our key",
      [](std::string_view t, Draft& d) { return d.o.server.tls.key_file = t, true; }},
-    {"--client-cn", "CLIENTCN", kAnyText, "the name that clients' certificates must have",
-     [](std::string_view t, Draft& d) { return d.o.server.tls.peer_cn = t, true; }},
+    {"--client-cn", "CLIENTCN", "names, separated by commas",
+     "the names that clients' certificates may have",
+     [](std::string_view t, Draft& d) {
+       auto all = names(t);
+       d.o.server.tls.peer_cn = all.empty() ? std::string() : all.front();
+       if (!all.empty()) all.erase(all.begin());
+       d.o.server.tls.peer_cn_patterns = std::move(all);
+       return true;
+     }},
     {"--client-uri-san", "CLIENTURISAN", kAnyText, "or the URI that they must have",
      [](std::string_view t, Draft& d) { return d.o.server.tls.peer_uri_san = t, true; }},
     {"--writer-cn", "WRITERCN", "names or patterns, separated by commas; none: nobody",
@@ -163,8 +193,26 @@ Result<void> take_flags(const std::vector<std::string>& args, Draft& d) {
   return {};
 }
 
+// A replica speaks to its own server with the certificate that it shows to its clients.
+Result<Options> finish_replica(Draft d) {
+  if (!d.o.server.store_socket.empty() || d.o.restored) {
+    return make_error(Code::invalid, std::string(d.o.restored ? "--restored" : "--store-socket") +
+                                         ": a replica (--datastore typha://...) has no store");
+  }
+  if (d.o.server.tls.enabled() && d.server_cn.empty()) {
+    return make_error(Code::invalid,
+                      "--server-cn is needed: the name of the typha:// servers' certificates");
+  }
+  d.o.upstream_cn = d.server_cn;
+  return std::move(d.o);
+}
+
 Result<Options> finish(Draft d) {
-  d.o.datastore = d.datastore.substr(std::string_view("sqlite://").size());
+  if (d.datastore.starts_with(kTypha)) {
+    d.o.upstream = d.datastore.substr(kTypha.size());
+  } else {
+    d.o.datastore = d.datastore.substr(kSqlite.size());
+  }
   d.o.server.listen = d.listen;
   if (!d.port.empty() && !d.listen.starts_with("unix:")) {
     d.o.server.listen = d.listen.substr(0, d.listen.rfind(':') + 1) + d.port;
@@ -187,6 +235,7 @@ Result<Options> finish(Draft d) {
                       "--ca-file, --cert-file, --key-file and --client-cn are "
                       "needed (or --insecure on a local address)");
   }
+  if (!d.o.upstream.empty()) return finish_replica(std::move(d));
   return std::move(d.o);
 }
 

@@ -3,6 +3,7 @@
 // one table. A wrong value is an Error that names the option and what is allowed. Pure.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,7 +15,11 @@
 namespace margay::typha {
 
 struct Options {
-  std::string datastore;  // path of the SQLite file
+  std::string datastore;    // path of the SQLite file that this process owns; or else
+  std::string upstream;     // the margay-typhas of which this one is a further instance,
+  std::string upstream_cn;  // and the name that their certificates have
+  bool restored = false;    // the file is an older copy, put there on purpose
+  std::chrono::milliseconds ping_interval{5000};
   ServerOptions server;
   std::string health_host = "localhost";
   std::uint16_t health_port = 9098;  // 0: none

@@ -28,7 +28,8 @@ struct ServerOptions {
 class Server {
  public:
   // Listens when it returns. `loop` must run until the server is destroyed.
-  static Result<std::unique_ptr<Server>> start(EventLoop& loop, datastore::Store& store,
+  // `store`: offered to others as well, unless it is null.
+  static Result<std::unique_ptr<Server>> start(EventLoop& loop, datastore::Store* store,
                                                Fanout& fanout, const ServerOptions& options);
   // Ends all calls and waits for them; not on the loop's thread.
   virtual ~Server() = default;

@@ -25,6 +25,7 @@ Upstream::Upstream(EventLoop& loop, datastore::Store& store, Cache& cache, metri
       lists_(m.counter("margay_typha_store_lists_total", "Complete readings of the store.")),
       changes_(m.counter("margay_typha_store_changes_total", "Changes received from the store.")),
       revision_(m.gauge("margay_typha_revision", "The store's revision that clients are told.")),
+      lag_(Lag{loop.now(), "the store has not been read yet"}),
       delay_(kFirstDelay) {
   timer_ = loop_.after(0s, [this] { list(); });
 }
@@ -48,7 +49,7 @@ void Upstream::list() {
 }
 
 void Upstream::watch(Revision from) {
-  error_.clear();
+  lag_.reset();
   watch_ = store_.watch(
       "", from,
       {[this](const std::vector<datastore::Event>& e, Revision upto) { events(e, upto); },
@@ -71,7 +72,8 @@ void Upstream::events(const std::vector<datastore::Event>& e, Revision upto) {
 }
 
 void Upstream::failed(const Error& error, std::function<void()> again) {
-  error_ = error.message();
+  lag_ = Lag{lag_ ? lag_->since : loop_.now(), error.message()};
+  changed_();
   log::warn("typha_store_failed", kv("error", error));
   timer_ = loop_.after(delay_, std::move(again));
   delay_ = std::min(2 * delay_, kLongestDelay);

@@ -11,16 +11,16 @@
 #include "base/metrics.h"
 #include "datastore/store.h"
 #include "typha/cache.h"
+#include "typha/feed.h"
 
 namespace margay::typha {
 
-class Upstream {
+class Upstream : public Feed {
  public:
   // `changed` after each change of the cache. The store must live on the same loop.
   Upstream(EventLoop& loop, datastore::Store& store, Cache& cache, metrics::Registry& metrics,
            std::function<void()> changed);
-  [[nodiscard]] bool connected() const { return error_.empty() && watch_ != nullptr; }
-  [[nodiscard]] const std::string& error() const { return error_; }
+  [[nodiscard]] std::optional<Lag> lag() const override { return lag_; }
 
  private:
   void list();
@@ -35,7 +35,7 @@ class Upstream {
   metrics::Counter& lists_;
   metrics::Counter& changes_;
   metrics::Gauge& revision_;
-  std::string error_ = "the store has not been read yet";
+  std::optional<Lag> lag_;
   Clock::duration delay_;
   EventLoop::Timer timer_;
   std::unique_ptr<datastore::WatchHandle> watch_;

@@ -15,6 +15,14 @@ Error garbage(std::string what) {
 
 std::string number(std::uint64_t n) { return std::to_string(n); }
 
+Session::Effects age_of(const v1::SyncMessage& m) {
+  constexpr std::uint64_t kLongest = 1000ULL * 3600 * 24 * 365;  // ms; a server may say anything
+  Session::Effects out;
+  out.age = std::chrono::milliseconds(std::min(m.stale_ms(), kLongest));
+  out.age_reason = m.stale_reason();
+  return out;
+}
+
 }  // namespace
 
 void Session::connected(v1::SubscribeRequest* request) {
@@ -126,7 +134,7 @@ Result<Session::Effects> Session::in_sync(const v1::SyncMessage& m) {
   }
   revision_ = Revision(m.revision());
   see(revision_);
-  Effects effects;
+  Effects effects = age_of(m);
   effects.in_sync = true;
   return effects;
 }
@@ -140,7 +148,7 @@ Result<Session::Effects> Session::heartbeat(const v1::SyncMessage& m) {
     revision_ = Revision(m.revision());
     see(revision_);
   }
-  return Effects{};
+  return age_of(m);
 }
 
 Result<void> Session::collect(v1::SyncMessage* m, std::vector<Update>* updates) {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,6 +24,9 @@ class Session {
     std::vector<Update> updates;
     bool snapshot_begun = false;
     bool in_sync = false;  // after the updates
+    // How old the server says its view is; unset: it says nothing about that.
+    std::optional<std::chrono::milliseconds> age;
+    std::string age_reason;
   };
 
   // What to ask a server for. Starts a new connection's checks.

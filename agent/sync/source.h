@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,11 @@ struct Status {
   std::string store_id;
   std::string endpoint;  // of whom we are, or want to be, connected to
   std::string error;     // why not connected; empty when connected
+  std::string warning;   // connected or not: what else is wrong (certificates on disk)
+  // When what has been handed over was last known to be all there is; unset: it is now. `behind`:
+  // why, when it is the server we are connected to that is cut off.
+  std::optional<Clock::time_point> stale_since;
+  std::string behind;
   std::uint64_t connects = 0;
   std::uint64_t snapshots = 0;  // begun, the first included
   std::uint64_t updates = 0;    // handed over
@@ -50,7 +56,9 @@ struct Callbacks {
 
 // How to reach margay-typha. Without the three files the address must be loopback or unix:.
 struct TyphaConfig {
-  std::string address;  // "host:port", "[v6]:port" or "unix:/path"
+  // "host:port", "[v6]:port" or "unix:/path"; several, separated by commas, take each other's
+  // place. A host that is a name stands for all its addresses.
+  std::string address;
   std::string node_name;
   std::string version;
   std::string ca_file;

@@ -19,6 +19,7 @@ class StoreSource : public Source {
   StoreSource(EventLoop& loop, datastore::Store& store, std::string prefix, Callbacks callbacks)
       : loop_(loop), store_(store), prefix_(std::move(prefix)), callbacks_(std::move(callbacks)) {
     status_.since = loop_.now();
+    status_.stale_since = loop_.now();
     status_.endpoint = "datastore";
     retry_ = loop_.after(0s, [this] { list(); });
   }
@@ -82,7 +83,8 @@ class StoreSource : public Source {
   }
 
   void in_sync() {
-    const bool news = !std::exchange(status_.in_sync, true);
+    bool news = !std::exchange(status_.in_sync, true);
+    if (status_.connected) news |= std::exchange(status_.stale_since, std::nullopt).has_value();
     status_.revision = revision_;
     if (callbacks_.in_sync) callbacks_.in_sync();
     if (news) tell();
@@ -92,6 +94,7 @@ class StoreSource : public Source {
     const bool flip = connected != status_.connected;
     if (flip) status_.since = loop_.now();
     if (flip && connected) ++status_.connects;
+    if (!connected && !status_.stale_since) status_.stale_since = loop_.now();
     const bool news = flip || error != status_.error;
     status_.connected = connected;
     status_.error = std::move(error);

@@ -4,11 +4,13 @@
 #include <grpcpp/channel.h>
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "agent/sync/backoff.h"
 #include "agent/sync/outbox.h"
+#include "agent/sync/servers.h"
 #include "agent/sync/session.h"
 #include "agent/sync/source.h"
 #include "agent/sync/sync_call.h"
@@ -20,24 +22,44 @@ namespace {
 
 using namespace std::chrono_literals;
 
-Result<std::shared_ptr<grpc::Channel>> channel_to(const TyphaConfig& config) {
-  return transport::make_channel(config.address, {config.ca_file, config.cert_file, config.key_file,
-                                                  config.server_cn, config.server_uri_san});
-}
+// What is made of a TyphaConfig before anything is attempted.
+struct Way {
+  Servers servers;
+  std::optional<transport::TlsKeeper> tls;
+
+  static Result<Way> to(const TyphaConfig& c) {
+    MARGAY_TRY(Servers servers, Servers::parse(c.address, c.node_name));
+    Way out{std::move(servers), {}};
+    const transport::TlsFiles files{c.ca_file, c.cert_file, c.key_file, c.server_cn,
+                                    c.server_uri_san};
+    if (files.enabled()) {
+      MARGAY_TRY(out.tls, transport::TlsKeeper::open(files));
+    }
+    for (std::size_t i = 0; i < out.servers.count(); ++i, static_cast<void>(out.servers.failed())) {
+      MARGAY_TRY(const auto channel, out.channel());
+    }
+    return out;
+  }
+  // To the server whose turn it is.
+  [[nodiscard]] Result<std::shared_ptr<grpc::Channel>> channel() const {
+    return tls ? transport::make_channel(servers.current(), *tls)
+               : transport::make_channel(servers.current(), transport::TlsFiles{});
+  }
+};
 
 class TyphaSource : public Source {
  public:
-  TyphaSource(EventLoop& loop, TyphaConfig config, Callbacks callbacks,
-              std::shared_ptr<grpc::Channel> channel)
+  TyphaSource(EventLoop& loop, TyphaConfig config, Callbacks callbacks, Way way)
       : loop_(loop),
         config_(std::move(config)),
         callbacks_(std::move(callbacks)),
-        channel_(std::move(channel)),
+        way_(std::move(way)),
         backoff_(config_.backoff_min, config_.backoff_max,
                  std::hash<std::string>{}(config_.node_name) ^
                      static_cast<std::uint64_t>(loop.now().time_since_epoch().count())) {
     status_.since = loop_.now();
-    status_.endpoint = config_.address;
+    status_.stale_since = loop_.now();
+    status_.endpoint = way_.servers.current();
     status_.error = "not connected yet";
     timer_ = loop_.after(0s, [this] { connect(); });
   }
@@ -52,14 +74,14 @@ class TyphaSource : public Source {
       if (call_ && config.read_timeout != patience) arm_silence();
       return {};
     }
-    auto channel = channel_to(config);
-    if (!channel.ok()) {
+    auto way = Way::to(config);
+    if (!way.ok()) {
       config_.read_timeout = patience;
-      return std::move(channel).error();
+      return std::move(way).error();
     }
-    channel_ = std::move(channel).value();
+    way_ = std::move(way).value();
     config_ = std::move(config);
-    status_.endpoint = config_.address;
+    channel_.reset();
     backoff_.reset();
     waiting_ = false;
     drop_call();
@@ -69,10 +91,11 @@ class TyphaSource : public Source {
   }
 
  private:
-  // The first attempt, and each one after a call that failed while connected, fails fast: its error
-  // says what is wrong. Where nobody answers, the next call waits until gRPC has got through, but
-  // not for ever, so that the error stays up to date.
+  // Fails fast: its error says what is wrong. Only where the one server there is does not answer,
+  // the next call waits until gRPC has got through, but not for ever, so that the error stays up to
+  // date.
   void connect() {
+    if (const auto ready = prepare_channel(); !ready.ok()) return disconnected(ready.error());
     v1::SubscribeRequest request;
     request.set_node_name(config_.node_name);
     request.set_version(config_.version);
@@ -83,9 +106,19 @@ class TyphaSource : public Source {
                             {[this](v1::SyncMessage* m) { message(m); },
                              [this](const grpc::Status& s) {
                                call_.reset();
-                               disconnected(transport::error_from(s, config_.address));
+                               disconnected(transport::error_from(s, way_.servers.current()));
                              }});
     arm_silence();
+  }
+
+  // A new one whenever server or certificates are others than the last time.
+  Result<void> prepare_channel() {
+    const bool renewed = way_.tls && way_.tls->refresh();
+    status_.warning = way_.tls ? way_.tls->problem() : std::string();
+    if (channel_ && !renewed && status_.endpoint == way_.servers.current()) return {};
+    status_.endpoint = way_.servers.current();
+    MARGAY_TRY(channel_, way_.channel());
+    return {};
   }
 
   void message(v1::SyncMessage* m) {
@@ -95,14 +128,18 @@ class TyphaSource : public Source {
       set_connected(true, {});
     }
     auto effects = session_.handle(m);
-    if (!effects) return garbage(effects.error());
+    if (!effects) return give_up(effects.error());
     if (effects->snapshot_begun) {
       ++status_.snapshots;
       if (std::exchange(status_.in_sync, false)) tell();
     }
     outbox_.push(std::move(effects->updates));
     if (effects->in_sync) {
-      outbox_.then([this] { in_sync(); });
+      outbox_.then(
+          [this, age = *effects->age, reason = effects->age_reason] { in_sync(age, reason); });
+    } else if (effects->age && status_.in_sync && outbox_.empty() &&
+               set_age(*effects->age, effects->age_reason)) {
+      tell();
     }
     if (outbox_.empty()) progress();
     // One message is being handed over while the next is on its way; more would pile up.
@@ -120,30 +157,47 @@ class TyphaSource : public Source {
     status_.store_id = session_.store_id();
   }
 
-  void in_sync() {
+  void in_sync(std::chrono::milliseconds age, const std::string& reason) {
     backoff_.reset();
+    way_.servers.succeeded();
     progress();
-    const bool news = !std::exchange(status_.in_sync, true);
+    bool news = !std::exchange(status_.in_sync, true);
+    news |= set_age(age, reason);
     if (callbacks_.in_sync) callbacks_.in_sync();
     if (news) tell();
   }
 
-  void garbage(const Error& error) {
-    log::error("sync_garbage", kv("endpoint", config_.address), kv("error", error));
+  // What the server says of its own view, once we have all of it. True: news.
+  bool set_age(std::chrono::milliseconds age, const std::string& reason) {
+    if (!status_.connected) return false;
+    const bool was_stale = status_.stale_since.has_value();
+    const bool is_stale = age.count() != 0;
+    if (!is_stale) status_.stale_since.reset();
+    if (is_stale && (!was_stale || status_.behind.empty())) status_.stale_since = loop_.now() - age;
+    return std::exchange(status_.behind, is_stale ? reason : std::string()) != status_.behind ||
+           was_stale != is_stale;
+  }
+
+  // What it says is of no use: noise, or a view that is older than ours.
+  void give_up(const Error& error) {
+    const bool older = error.code == Code::conflict;
+    if (!older) log::error("sync_garbage", kv("endpoint", status_.endpoint), kv("error", error));
     drop_call();
-    disconnected(error);
+    disconnected(make_error(error.code, status_.endpoint + ": " + error.context));
   }
 
   void drop_call() {
     if (const auto call = std::exchange(call_, nullptr)) call->abandon();
   }
 
-  // Nothing is taken back: the receiver keeps what it has until a snapshot says otherwise.
+  // Nothing is taken back: the receiver keeps what it has until a snapshot says otherwise. The next
+  // server is tried at once; when all have failed, after a pause.
   void disconnected(const Error& error) {
     const bool nobody = !got_message_;
-    waiting_ = nobody && !waiting_;
+    const bool all_failed = way_.servers.failed();
+    waiting_ = way_.servers.count() == 1 && nobody && !waiting_;
     set_connected(false, error.message());
-    timer_ = loop_.after(backoff_.next(), [this] { connect(); });
+    timer_ = loop_.after(all_failed ? backoff_.next() : 0s, [this] { connect(); });
   }
 
   void arm_silence() {
@@ -156,7 +210,7 @@ class TyphaSource : public Source {
     if (waiting_) return disconnected(make_error(Code::unavailable, status_.error));
     const auto seconds =
         std::chrono::duration_cast<std::chrono::seconds>(config_.read_timeout).count();
-    disconnected(make_error(Code::unavailable, config_.address + ": silent for " +
+    disconnected(make_error(Code::unavailable, status_.endpoint + ": silent for " +
                                                    std::to_string(seconds) + " seconds"));
   }
 
@@ -164,14 +218,16 @@ class TyphaSource : public Source {
     const bool flip = connected != status_.connected;
     if (flip) status_.since = loop_.now();
     if (flip && connected) ++status_.connects;
+    if (!connected && !status_.stale_since) status_.stale_since = loop_.now();
+    if (!connected) status_.behind.clear();
     const bool news = flip || error != status_.error;
     status_.connected = connected;
     status_.error = std::move(error);
     if (!news) return;
     if (connected) {
-      log::info("sync_connected", kv("endpoint", config_.address));
+      log::info("sync_connected", kv("endpoint", status_.endpoint));
     } else {
-      log::warn("sync_disconnected", kv("endpoint", config_.address), kv("error", status_.error));
+      log::warn("sync_disconnected", kv("endpoint", status_.endpoint), kv("error", status_.error));
     }
     tell();
   }
@@ -182,6 +238,7 @@ class TyphaSource : public Source {
   EventLoop& loop_;
   TyphaConfig config_;
   Callbacks callbacks_;
+  Way way_;
   std::shared_ptr<grpc::Channel> channel_;
   Backoff backoff_;
   Status status_;
@@ -203,9 +260,9 @@ class TyphaSource : public Source {
 
 Result<std::unique_ptr<Source>> make_typha_source(EventLoop& loop, TyphaConfig config,
                                                   Callbacks callbacks) {
-  MARGAY_TRY(auto channel, channel_to(config));
-  return std::unique_ptr<Source>(std::make_unique<TyphaSource>(
-      loop, std::move(config), std::move(callbacks), std::move(channel)));
+  MARGAY_TRY(Way way, Way::to(config));
+  return std::unique_ptr<Source>(
+      std::make_unique<TyphaSource>(loop, std::move(config), std::move(callbacks), std::move(way)));
 }
 
 }  // namespace margay::sync

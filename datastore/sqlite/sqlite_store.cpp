@@ -104,10 +104,14 @@ void SqliteStore::Impl::flush_group() {
   if (auto ok = write_group(&taken, &results); !ok) {
     tables->rollback();
     ++stats.failed_commits;
+    stats.failing = {stats.failing ? stats.failing->since : loop.now(), ok.error()};
+    if (options.on_failing) options.on_failing(stats.failing);
     log::error("store_commit_failed", kv("writes", taken), kv("error", ok.error()));
     results.assign(taken, ok.error());
   } else {
     ++stats.commits;
+    const bool failed = std::exchange(stats.failing, std::nullopt).has_value();
+    if (failed && options.on_failing) options.on_failing(stats.failing);
     schedule_pump();
   }
   settle(taken, std::move(results));
@@ -214,7 +218,7 @@ void SqliteStore::Impl::end(Watcher& w, Error error) {
 
 Result<std::unique_ptr<SqliteStore>> SqliteStore::open(EventLoop& loop, SqliteOptions options) {
   MARGAY_TRY(auto lock, OwnerLock::take(options.path, options.owner));
-  MARGAY_TRY(auto tables, Tables::open(options.path));
+  MARGAY_TRY(auto tables, Tables::open(options.path, options.restored));
   auto impl = std::make_shared<Impl>(loop, std::move(options), std::move(lock), std::move(tables));
   return std::unique_ptr<SqliteStore>(new SqliteStore(std::move(impl)));
 }

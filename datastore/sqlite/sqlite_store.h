@@ -7,7 +7,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/loop/event_loop.h"
@@ -19,17 +21,29 @@ namespace margay::datastore {
 inline constexpr std::size_t kMaxKey = 4096;
 inline constexpr std::size_t kMaxValue = 1536 * 1024;
 
+// No write has succeeded since: the disk is full, read-only or broken. Reading goes on.
+struct StoreFailing {
+  Clock::time_point since;  // of the first commit that failed after the last good one
+  Error error;              // of the latest
+};
+
 struct SqliteOptions {
   std::string path;
   std::string owner;  // program name, told to a second one that tries to open the file
   std::uint64_t keep_changes = 10'000;
   std::uint64_t keep_change_bytes = 64ULL << 20;
+  // The file is an older copy, put there on purpose: it becomes another store, so that its
+  // revisions are not compared with those that others remember.
+  bool restored = false;
+  // On the loop, when a commit fails and when one succeeds again.
+  std::function<void(const std::optional<StoreFailing>&)> on_failing = {};
 };
 
 struct SqliteStats {
   std::uint64_t writes = 0;   // acknowledged
   std::uint64_t commits = 0;  // transactions that they took
   std::uint64_t failed_commits = 0;
+  std::optional<StoreFailing> failing;
   Revision revision;
   Revision oldest;
 };

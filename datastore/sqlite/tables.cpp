@@ -80,12 +80,16 @@ std::optional<Error> refusal(const Write& w, std::uint64_t have) {
 
 }  // namespace
 
-Result<std::unique_ptr<Tables>> Tables::open(const std::string& path) {
+Result<std::unique_ptr<Tables>> Tables::open(const std::string& path, bool new_identity) {
   MARGAY_TRY(auto db, Database::open(path));
   std::unique_ptr<Tables> t(new Tables(std::move(db)));
   MARGAY_CHECK(t->create_or_check());
   MARGAY_CHECK(t->db_->use_write_ahead_log());
   MARGAY_CHECK(t->prepare());
+  if (new_identity) {
+    MARGAY_CHECK(
+        t->db_->run("UPDATE meta SET value = lower(hex(randomblob(16))) WHERE name = 'store_id'"));
+  }
   MARGAY_CHECK(t->load());
   return t;
 }

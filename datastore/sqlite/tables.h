@@ -18,7 +18,8 @@ namespace margay::datastore {
 
 class Tables {
  public:
-  static Result<std::unique_ptr<Tables>> open(const std::string& path);
+  // `new_identity`: gives the store another id.
+  static Result<std::unique_ptr<Tables>> open(const std::string& path, bool new_identity = false);
 
   Result<std::vector<Entry>> list(std::string_view prefix);
   Result<Entry> get(std::string_view key);

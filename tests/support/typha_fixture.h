@@ -46,7 +46,7 @@ class TyphaFixture {
     options.insecure = !config_.tls.enabled();
     options.store_socket = config_.store_socket;
     options.writers = config_.writers;
-    auto server = typha::Server::start(parts_->loop, *parts_->store, *parts_->fanout, options);
+    auto server = typha::Server::start(parts_->loop, parts_->store.get(), *parts_->fanout, options);
     MARGAY_ASSERT(server.ok());
     server_ = std::move(*server);
     if (config_.listen.ends_with(":0")) {

@@ -2,7 +2,11 @@
 // A Source over a Store on the same loop: SQLite in virtual time, and a store that fails on demand.
 #include <gmock/gmock.h>
 
+#include <map>
+#include <set>
+
 #include "agent/sync/backoff.h"
+#include "agent/sync/servers.h"
 #include "agent/sync/source.h"
 #include "datastore/sqlite/sqlite_store.h"
 #include "receiver.h"
@@ -138,6 +142,40 @@ TEST_F(StoreSourceTest, is_silent_after_its_end) {
   source.reset();
   loop_.advance(1min);
   EXPECT_TRUE(r_.notes.empty());
+}
+
+TEST(Servers, are_taken_in_turn_with_a_pause_when_all_have_failed) {
+  auto servers = Servers::parse("a:1, b:2,[::1]:3 ,unix:/x", "n1");
+  ASSERT_TRUE(servers.ok());
+  std::set<std::string> seen;
+  for (int i = 0; i < 4; ++i) {
+    seen.insert(servers->current());
+    EXPECT_EQ(servers->failed(), i == 3);
+  }
+  EXPECT_EQ(seen, (std::set<std::string>{"a:1", "b:2", "[::1]:3", "unix:/x"}));
+  EXPECT_FALSE(servers->failed());
+  servers->succeeded();
+  EXPECT_FALSE(servers->failed());
+  EXPECT_FALSE(servers->failed());
+}
+
+TEST(Servers, agents_spread_over_them) {
+  std::map<std::string, int> first;
+  for (int i = 0; i < 1000; ++i) {
+    ++first[Servers::parse("10.0.0.1:5474,10.0.0.2:5474,10.0.0.3:5474", "node-" + std::to_string(i))
+                ->current()];
+  }
+  for (const auto& [address, agents] : first) EXPECT_NEAR(agents, 333, 70) << address;
+  EXPECT_EQ(first.size(), 3U);
+}
+
+TEST(Servers, wrong_addresses_are_named) {
+  for (const char* bad : {"", "host", "host:", ":1", "host:port", "a:1,,b:2", "unix:"}) {
+    SCOPED_TRACE(bad);
+    const auto servers = Servers::parse(bad, "n1");
+    ASSERT_FALSE(servers.ok());
+    EXPECT_NE(servers.error().context.find("TyphaAddr"), std::string::npos);
+  }
 }
 
 TEST(Backoff, grows_to_its_bound_with_jitter) {

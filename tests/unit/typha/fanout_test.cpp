@@ -24,6 +24,7 @@ struct FakeClient : Downstream {
   std::vector<Body> bodies;
   std::size_t waiting = 0;  // messages under way: never more than one
   Revision revision;
+  sync::v1::SyncMessage last;
 
   void send(Message m) override {
     EXPECT_EQ(++waiting, 1U);
@@ -38,6 +39,7 @@ struct FakeClient : Downstream {
     constexpr const char* kNames[] = {"?", "begin", "snapshot", "end", "delta", "in-sync", "beat"};
     kinds.emplace_back(kNames[p.kind()]);
     if (p.revision() != 0) revision = Revision(p.revision());
+    last = p;
     for (const auto& e : p.entries()) {
       if (e.deleted()) {
         state.erase(e.key());
@@ -250,6 +252,27 @@ TEST_F(FanoutTest, a_client_slow_in_its_snapshot_ends_up_right) {
   EXPECT_EQ(slow.kinds.back(), "in-sync");
 }
 
+TEST_F(FanoutTest, tells_at_once_that_its_view_is_not_the_newest_and_when_it_is_again) {
+  load(3);
+  FakeClient c;
+  add(c);
+  c.take_all();
+  fanout_.set_lag(Lag{loop_.now() - 7s, "the disk is gone"});
+  c.take_all();
+  EXPECT_EQ(c.kinds.back(), "beat");
+  EXPECT_EQ(c.last.stale_ms(), 7000U);
+  EXPECT_EQ(c.last.stale_reason(), "the disk is gone");
+  FakeClient late;
+  add(late);
+  late.take_all();
+  EXPECT_EQ(late.kinds.back(), "in-sync");
+  EXPECT_EQ(late.last.stale_ms(), 7000U);
+  fanout_.set_lag(std::nullopt);
+  c.take_all();
+  EXPECT_EQ(c.kinds.back(), "beat");
+  EXPECT_EQ(c.last.stale_ms(), 0U);
+}
+
 TEST_F(FanoutTest, beats_only_for_clients_that_have_nothing_under_way) {
   load(1);
   FakeClient idle;
@@ -308,6 +331,17 @@ TEST(Options, say_what_is_wrong) {
       {"port", {"--port", "65536"}, {}, "--port: '65536' is not allowed; it must be 0 to 65535"},
       {"port of the environment", {}, {{"TYPHA_HEALTHPORT", "x"}}, "TYPHA_HEALTHPORT: 'x'"},
       {"store", {"--datastore", "etcd://x"}, {}, "sqlite:///"},
+      {"replica", {"--insecure", "--listen", "unix:/x", "--datastore", "typha://a:1,b:1"}, {}, ""},
+      {"replica with a store",
+       {"--insecure", "--listen", "unix:/x", "--datastore", "typha://a:1", "--store-socket", "/x"},
+       {},
+       "a replica"},
+      {"replica of nobody in particular",
+       {"--ca-file", "a", "--cert-file=b", "--key-file", "c", "--client-cn", "d", "--datastore",
+        "typha://a:1"},
+       {},
+       "--server-cn"},
+      {"interval", {"--ping-interval", "0"}, {}, "--ping-interval: '0'"},
       {"level", {"--log-level", "loud"}, {}, "debug, info"},
   };
   for (const auto& row : rows) {

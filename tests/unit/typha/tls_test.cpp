@@ -5,8 +5,12 @@
 #include <gmock/gmock.h>
 #include <sys/socket.h>
 
+#include <filesystem>
+#include <fstream>
+
 #include "agent/sync/source.h"
 #include "datastore/remote/remote_store.h"
+#include "proto/tls_keeper.h"
 #include "tests/support/certificates.h"
 #include "tests/support/run_until.h"
 #include "tests/support/temp_dir.h"
@@ -229,6 +233,45 @@ TEST_F(TlsTest, a_renewed_certificate_is_read_without_a_restart) {
   const auto source = sync::make_typha_source(
       loop, c, {[](auto&&) {}, [&] { in_sync = true; }, [](const auto&) {}});
   EXPECT_TRUE(run_until(loop, [&] { return in_sync; }));
+}
+
+TEST_F(TlsTest, what_cannot_be_used_leaves_the_old_in_force_and_is_said) {
+  TempDir data;
+  Certificates files(data);
+  files.make_ca("ca");
+  files.make("own", "ca", "one");
+  auto keeper = transport::TlsKeeper::open(files.files("own", "ca", "x"));
+  ASSERT_TRUE(keeper.ok());
+  EXPECT_FALSE(keeper->refresh());
+  EXPECT_EQ(keeper->problem(), "");
+  const auto first = keeper->in_force();
+  const auto write = [&](const char* suffix, const std::string& text) {
+    std::ofstream(files.file("own", suffix)) << text;
+  };
+  const auto refused = [&](const char* why) {
+    EXPECT_FALSE(keeper->refresh());
+    EXPECT_EQ(keeper->in_force(), first);
+    EXPECT_THAT(keeper->problem(), ::testing::HasSubstr(why));
+  };
+  write(".crt", "not a certificate");
+  refused("own.crt: not a PEM certificate");
+  std::filesystem::remove(files.file("own", ".crt"));
+  refused("own.crt: No such file");
+  files.make("own", "ca", "late", -1);
+  refused("own.crt: expired on");
+  write(".crt", first.cert);
+  refused("does not belong to");
+  files.make("own", "ca", "two");
+  EXPECT_TRUE(keeper->refresh());
+  EXPECT_NE(keeper->in_force(), first);
+  EXPECT_EQ(keeper->problem(), "");
+  // Where nothing better is known, an expired one is used: the peer may be more lenient.
+  files.make("own", "ca", "late", -1);
+  auto late = transport::TlsKeeper::open(files.files("own", "ca", "x"));
+  ASSERT_TRUE(late.ok());
+  EXPECT_THAT(late->problem(), ::testing::HasSubstr("expired on"));
+  files.make("own", "ca", "later", -1);
+  EXPECT_TRUE(late->refresh());
 }
 
 TEST_F(TlsTest, proxy_variables_are_ignored) {
