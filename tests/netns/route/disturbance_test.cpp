@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Others change what is ours, or own what we must leave alone; notifications get lost.
+#include <thread>
+
 #include "tests/netns/route/plane_fixture.h"
 
 namespace margay::test {
@@ -24,7 +26,8 @@ class RoutePlaneDisturbed : public PlaneTest {
     return run(
         "(ip route; ip -6 route; ip neigh show nud permanent; ip -6 neigh show nud permanent;"
         "bridge fdb show dev vxlan.calico; bridge fdb show dev vxlan-v6.calico;"
-        "ip -d link show type vxlan | grep -v -e link/ -e mtu; ip -br addr show scope global;"
+        "ip -d link show type vxlan | grep -v -e link/ -e mtu; ip -o addr show scope global | cut "
+        "-d' ' -f2,6,7;"
         "cat /proc/sys/net/ipv4/conf/calia1/proxy_arp) | grep -v -e fe80 -e 'proto kernel' | sort",
         false);
   }
@@ -147,20 +150,110 @@ TEST_F(RoutePlaneDisturbed, another_daemons_bgp_routes_stay_when_bgp_is_not_ours
   EXPECT_NE(route("10.99.0.0/16"), "");
 }
 
-TEST_F(RoutePlaneDisturbed, lost_notifications_lead_to_a_new_reading) {
+TEST_F(RoutePlaneDisturbed, fifty_thousand_foreign_changes_and_a_tiny_buffer) {
   dataplane::RouteConfig config;
-  config.monitor_queue = 1 << 16;
+  config.monitor_queue = 1;
   cluster(config);
   const std::string good = everything();
-  // The loop does not run meanwhile: the socket's queue overflows.
-  run("for i in $(seq 1 8); do for j in $(seq 1 250); do echo route add 100.$i.$j.0/24 via "
-      "172.30.0.9; done; done | ip -batch -");
-  run("for i in $(seq 1 8); do for j in $(seq 1 250); do echo route del 100.$i.$j.0/24 via "
-      "172.30.0.9; done; done | ip -batch -");
-  run("ip route del 10.65.2.0/26");
+  // The loop does not come to read meanwhile; some of it is ours.
+  const auto routes = [](const char* verb, const char* third) {
+    run(std::string("for i in $(seq 1 98); do for j in $(seq 0 254); do echo route ") + verb +
+        " 100.$i.$j.0/24 via 172.30.0.9; done; " + third + " done | ip -batch -");
+  };
+  routes("add", "[ $i = 50 ] && echo route del 10.65.2.0/26;");
+  run("ip -6 route del fd65:1::2 metric 1024; ip neigh del 10.65.9.2 dev vxlan.calico");
+  routes("del", "[ $i = 50 ] && echo route add 10.77.0.0/16 via 172.30.0.9 proto 80;");
   EXPECT_TRUE(until([&] { return plane_->status().resyncs > 0; }));
-  EXPECT_TRUE(until([&] { return everything() == good; }));
+  EXPECT_TRUE(until([&] { return everything() == good; })) << everything() << "want:\n" << good;
   EXPECT_EQ(plane_->kernel_routes().size(), kernel_.size());
+  EXPECT_GE(plane_->status().repairs, 3U);
+}
+
+TEST_F(RoutePlaneDisturbed, readings_that_others_interrupt_all_the_time) {
+  // Enough links for a dump of several pieces.
+  run("for i in $(seq 1 40); do echo link add d$i type veth peer name e$i; done | ip -batch -");
+  cluster();
+  const std::string good = everything();
+  std::jthread storm([](const std::stop_token& stop) {
+    while (!stop.stop_requested())
+      run("ip link add storm type veth peer name calm && ip link del storm");
+  });
+  for (int i = 0; i < 5; ++i) {
+    run("ip route del 10.65.2.0/26; ip addr del 10.65.9.1/32 dev vxlan.calico");
+    plane_->resync();
+    EXPECT_TRUE(until([&] { return everything() == good; })) << everything() << "want:\n" << good;
+  }
+}
+
+// --- devices taken away ----------------------------------------------------------------------
+
+TEST_F(RoutePlaneDisturbed, an_uplink_that_goes_takes_its_tunnels_and_brings_them_back) {
+  cluster();
+  apply({remote("10.65.3.0/26", "n3", "172.30.0.3", Encap::vxlan, true)});
+  ASSERT_TRUE(settled());
+  const std::string good = everything();
+  run("ip link del eth0");  // and the kernel deletes what stands on it
+  EXPECT_TRUE(until([&] { return route("10.65.3.0/26") == "" && route("10.65.2.0/26") == ""; }));
+  EXPECT_TRUE(until([&] { return plane_->status().pending == 0; }));
+  EXPECT_NE(route("10.65.1.2"), "") << "a pod of ours is no matter of the uplink";
+  run("ip link add eth0 address 02:00:00:00:00:01 mtu 1500 type veth peer name eth0p;"
+      "ip link set eth0p up; ip link set eth0 up; ip addr add 172.30.0.1/24 dev eth0;"
+      "ip addr add fd30::1/64 dev eth0 nodad");
+  EXPECT_TRUE(until([&] { return everything() == good; })) << everything() << "want:\n" << good;
+  EXPECT_EQ(plane_->status().failing, 0U);
+}
+
+TEST_F(RoutePlaneDisturbed, an_uplink_that_goes_down_and_up) {
+  cluster();
+  apply({remote("10.65.3.0/26", "n3", "172.30.0.3", Encap::vxlan, true)});
+  ASSERT_TRUE(settled());
+  const std::string good = everything();
+  run("ip link set eth0 down");
+  EXPECT_TRUE(until([&] { return route("10.65.3.0/26") == ""; }));
+  run("ip link set eth0 up; ip addr add fd30::1/64 dev eth0 nodad");  // down flushes IPv6's
+  EXPECT_TRUE(until([&] { return everything() == good; })) << everything() << "want:\n" << good;
+}
+
+TEST_F(RoutePlaneDisturbed, the_nodes_address_goes_and_comes_back) {
+  cluster();
+  apply({remote("10.65.3.0/26", "n3", "172.30.0.3", Encap::vxlan, true)});
+  ASSERT_TRUE(settled());
+  const std::string good = everything();
+  run("ip addr del 172.30.0.1/24 dev eth0; ip -6 addr del fd30::1/64 dev eth0");
+  EXPECT_TRUE(until([&] { return route("10.65.3.0/26") == ""; }));
+  EXPECT_NE(run("ip link show vxlan.calico").find("UP"), std::string::npos)
+      << "a standing tunnel is left alone";
+  run("ip addr add 172.30.0.1/24 dev eth0; ip addr add fd30::1/64 dev eth0 nodad");
+  EXPECT_TRUE(until([&] { return everything() == good; })) << everything() << "want:\n" << good;
+  EXPECT_EQ(plane_->status().failing, 0U);
+}
+
+TEST_F(RoutePlaneDisturbed, a_pods_interface_goes_and_one_of_that_name_comes) {
+  cluster();
+  const std::string good = everything();
+  run("ip link del calia1");
+  EXPECT_TRUE(until([&] { return route("10.65.1.2") == "" && route("fd65:1::2") == ""; }));
+  EXPECT_EQ(plane_->status().failing, 0U);
+  add_pod("calia1");
+  EXPECT_TRUE(until([&] { return everything() == good; })) << everything() << "want:\n" << good;
+}
+
+// EEXIST: another program's tunnel has our network identifier.
+TEST_F(RoutePlaneDisturbed, a_tunnel_that_the_kernel_refuses_is_named_and_made_when_it_can_be) {
+  run("ip link add other type vxlan id 4096 dstport 4789 local 172.30.0.1 dev eth0 nolearning");
+  open();
+  apply({local_node(), model::EncapInUse{false, true, false},
+         vtep("n2", "10.65.9.2", "66:00:00:00:00:02", "172.30.1.2"),
+         remote("10.65.2.0/26", "n2", "172.30.1.2", Encap::vxlan), local_block("10.65.1.0/26")});
+  ASSERT_TRUE(settled());
+  const auto status = plane_->status();
+  ASSERT_EQ(status.failures.size(), 1U);
+  EXPECT_EQ(status.failures[0].object, "link vxlan.calico");
+  EXPECT_EQ(status.failures[0].sys_errno, EEXIST);
+  EXPECT_NE(route("10.65.1.0/26"), "") << "what does not need it stands";
+  run("ip link del other");
+  EXPECT_TRUE(until([&] { return route("10.65.2.0/26") != ""; }));
+  EXPECT_EQ(plane_->status().failing, 0U);
 }
 
 }  // namespace
