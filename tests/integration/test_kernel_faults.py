@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections import Counter
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from lab import observe, programs
@@ -100,6 +101,14 @@ def large_set(lab):
     piece = 20_000
     return [resource("GlobalNetworkSet", f"large-{at // piece}", {"nets": nets[at:at + piece]},
                      labels={"large": "yes"}) for at in range(0, LARGE, piece)]
+
+
+def test_no_timer_of_a_live_process_follows_the_wall_clock(lab):
+    """The kernel's own word on each timer: CLOCK_MONOTONIC (1) or CLOCK_BOOTTIME (7)."""
+    for process in lab.processes().values():
+        clocks = [line.split()[1] for info in Path(f"/proc/{process.pid}/fdinfo").iterdir()
+                  for line in info.read_text().splitlines() if line.startswith("clockid:")]
+        assert clocks and set(clocks) <= {"1", "7"}, process.name
 
 
 @contextmanager
