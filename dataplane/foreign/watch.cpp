@@ -65,7 +65,7 @@ class Watch::Impl {
     if (subject == subject_ && accepting == accepting_) return;
     subject_ = subject;
     accepting_ = accepting;
-    request(false, false);
+    schedule(loop_.now());  // what we are told to do does not wait for others' churn to end
   }
 
   void noticed(const nft::Notice* n) {
@@ -75,19 +75,7 @@ class Watch::Impl {
   void request(bool nft, bool legacy) {
     nft_due_ |= nft;
     legacy_due_ |= legacy;
-    if (scheduled_) return;
-    scheduled_ = true;
-    const auto run = [this, alive = std::weak_ptr<int>(alive_)] {
-      if (alive.expired()) return;
-      scheduled_ = false;
-      look();
-    };
-    const auto now = loop_.now();
-    if (now >= not_before_) {
-      loop_.post(run);  // behind the notifications that wait with this one
-    } else {
-      timer_ = loop_.after(not_before_ - now, run);
-    }
+    schedule(std::max(loop_.now(), not_before_));
   }
 
   std::vector<Drop> drops_;
@@ -110,6 +98,15 @@ class Watch::Impl {
   }
   [[nodiscard]] bool watches(const nft::Notice& n) const {
     return watched_.contains({n.family, std::string(n.table), std::string(n.object)});
+  }
+
+  void schedule(Clock::time_point when) {
+    if (when >= next_look_) return;
+    next_look_ = when;
+    timer_ = loop_.after(when - loop_.now(), [this] {
+      next_look_ = Clock::time_point::max();
+      look();
+    });
   }
 
   void look() {
@@ -249,11 +246,11 @@ class Watch::Impl {
   Tables nft_tables_, legacy_tables_;
   std::set<std::tuple<std::uint8_t, std::string, std::string>> watched_;  // family, table, chain
   std::map<Key, std::string> errors_;
-  bool nft_due_ = false, legacy_due_ = false, scheduled_ = false;
+  bool nft_due_ = false, legacy_due_ = false;
   Clock::time_point not_before_{};
+  Clock::time_point next_look_ = Clock::time_point::max();  // that timer_ waits for
   EventLoop::Timer timer_, retry_, poll_;
   LegacyEvents events_;
-  std::shared_ptr<int> alive_ = std::make_shared<int>(0);
 };
 
 Watch::Watch(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <map>
@@ -74,6 +75,12 @@ std::vector<std::string> Foreign::dropped() const {
     for (const std::string& what : d.drops) out.push_back(d.table + "/" + d.chain + ": " + what);
   }
   return out;
+}
+
+bool Foreign::spared() const {
+  const auto& all = watch_->drops();
+  return dropped().empty() &&
+         std::ranges::any_of(all, [](const Drop& d) { return !d.spared.empty(); });
 }
 
 double Foreign::metric(const std::string& name) const {

@@ -34,6 +34,8 @@ class Foreign : public ::testing::Test {
   bool until(const std::function<bool()>& condition);
   // What is dropped of ours, one "table/chain: what" each.
   [[nodiscard]] std::vector<std::string> dropped() const;
+  // Accepts of ours spare what would be dropped.
+  [[nodiscard]] bool spared() const;
   double metric(const std::string& name) const;
 
   Subject subject_{{"cali"}, true, true, {}, {}, false};

@@ -41,7 +41,7 @@ TEST_F(ForeignWatch, accepts_that_somebody_takes_away_come_back_once) {
     fresh();
     run(tool + " -P FORWARD DROP; " + tool + " -A FORWARD -s 192.0.2.1 -j ACCEPT");
     watch(true);
-    ASSERT_TRUE(until([&] { return metric("margay_foreign_accepts") == 1; }));
+    ASSERT_TRUE(until([&] { return spared(); }));
     const std::string with = all_filters();
     const auto back = [&] { return until([&] { return all_filters() == with; }); };
     run(tool + " -D FORWARD 1");
@@ -66,7 +66,7 @@ TEST_F(ForeignWatch, accepts_that_somebody_takes_away_come_back_once) {
 TEST_F(ForeignWatch, accepts_move_to_the_managers_place_when_it_appears) {
   run("iptables-nft -P FORWARD DROP");
   watch(true);
-  ASSERT_TRUE(until([&] { return metric("margay_foreign_accepts") == 1; }));
+  ASSERT_TRUE(until([&] { return spared(); }));
   run("iptables-nft -N DOCKER-USER; iptables-nft -A DOCKER-USER -j RETURN; iptables-nft -I FORWARD "
       "-j "
       "DOCKER-USER");
@@ -80,7 +80,7 @@ TEST_F(ForeignWatch, accepts_move_to_the_managers_place_when_it_appears) {
 TEST_F(ForeignWatch, accepts_follow_the_prefixes_and_end_with_the_drop) {
   run("iptables-nft -P FORWARD DROP");
   watch(true);
-  ASSERT_TRUE(until([&] { return metric("margay_foreign_accepts") == 1; }));
+  ASSERT_TRUE(until([&] { return spared(); }));
   subject_.prefixes = {"tap", "veth"};
   set(true);
   EXPECT_TRUE(
