@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <map>
 
@@ -33,7 +34,14 @@ std::string file_of(const std::string& text) {
   return "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(fd);
 }
 
+bool has_legacy() {
+  static const bool has =
+      std::system("{ iptables-legacy -S && ip6tables-legacy -S; } > /dev/null 2>&1") == 0;
+  return has;
+}
+
 std::string all_filters() {
+  if (!has_legacy()) return run("nft -s list ruleset 2>/dev/null");
   return run(
       "nft -s list ruleset 2>/dev/null; for t in iptables-legacy ip6tables-legacy; do $t-save; "
       "done "

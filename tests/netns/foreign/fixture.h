@@ -20,6 +20,9 @@ namespace margay::foreign::test {
 std::string run(const std::string& command);
 // A file with this content, for `nft -f` and `iptables-restore`; it lasts as long as the program.
 std::string file_of(const std::string& text);
+// The running kernel may have been built without the tables of iptables-legacy.
+bool has_legacy();
+inline constexpr const char* kNoLegacy = "the kernel has no iptables-legacy";
 // Everything that stands there, of whatever backend, without counters.
 std::string all_filters();
 

@@ -15,6 +15,7 @@ using ::testing::Not;
 using ForeignWatch = Foreign;
 
 TEST_F(ForeignWatch, sees_chains_appear_change_and_go) {
+  if (!has_legacy()) GTEST_SKIP() << kNoLegacy;
   watch(std::nullopt);
   ASSERT_TRUE(until([&] { return metric("margay_foreign_looks_total") >= 1; }));
   EXPECT_THAT(watch_->drops(), IsEmpty());
@@ -36,6 +37,7 @@ TEST_F(ForeignWatch, sees_chains_appear_change_and_go) {
 }
 
 TEST_F(ForeignWatch, accepts_that_somebody_takes_away_come_back_once) {
+  if (!has_legacy()) GTEST_SKIP() << kNoLegacy;
   for (const std::string tool : {"iptables-nft", "iptables-legacy"}) {
     SCOPED_TRACE(tool);
     fresh();
@@ -119,6 +121,7 @@ TEST_F(ForeignWatch, a_table_that_its_owner_guards_is_said_to_be_so) {
 }
 
 TEST_F(ForeignWatch, a_held_lock_is_waited_for) {
+  if (!has_legacy()) GTEST_SKIP() << kNoLegacy;
   run("iptables-legacy -P FORWARD DROP");
   const int lock = ::open("/run/xtables.lock", O_RDONLY | O_CREAT | O_CLOEXEC, 0600);
   ASSERT_EQ(::flock(lock, LOCK_EX), 0);

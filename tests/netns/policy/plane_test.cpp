@@ -172,6 +172,33 @@ TEST_F(Plane, outgoing_nat) {
   EXPECT_EQ(seen_source(), ip("10.65.0.1"));
 }
 
+// kube-proxy's rules stand at dstnat and srcnat, and may use the marks 0x4000 and 0x8000.
+TEST_F(Plane, others_translate_first_and_their_marks_are_kept) {
+  model::DesiredPool pool;
+  pool.cidr = Prefix::parse("10.65.0.0/16").value();
+  pool.nat_outgoing = true;
+  model::ActivePolicy p = policy("pods");
+  p.outbound = {rule(Action::allow, [](ActiveRule& r) {
+    r.destination.nets = {Prefix::parse("192.0.2.1/32").value()};
+  })};
+  model::LocalWorkload w = workload("calia1");
+  w.tiers = {{"default", false, {}, {p.key}}};
+  run("ip addr add 192.0.2.254/32 dev eth0");
+  run("nft add table ip kube-proxy");
+  run("nft 'add chain ip kube-proxy pre { type nat hook prerouting priority dstnat; }'");
+  run("nft 'add chain ip kube-proxy post { type nat hook postrouting priority srcnat; }'");
+  run("nft add rule ip kube-proxy pre ip daddr 10.96.0.10 meta mark set 0xc000 dnat to 192.0.2.1");
+  run("nft add rule ip kube-proxy post meta mark 0xc000 snat to 192.0.2.99");
+  apply({pool, p, allow_profile(), w});
+  ASSERT_EQ(send_to("calia1", "eth0", udp(9), station("calia1").v4, ip("10.96.0.10")), Fate::pass)
+      << "policy sees the address behind the service";
+  EXPECT_EQ(seen_source(), ip("192.0.2.99")) << "the first to translate wins";
+  EXPECT_EQ(send_to("calia1", "eth1", udp(9), station("calia1").v4, ip("198.51.100.1")),
+            Fate::drop);
+  ASSERT_EQ(send("calia1", "eth0", udp(9), v4), Fate::pass);
+  EXPECT_EQ(seen_source(), ip("192.0.2.254")) << "what others leave alone is ours to translate";
+}
+
 TEST_F(Plane, outgoing_nat_of_ipv6) {
   model::DesiredPool pool;
   pool.cidr = Prefix::parse("fd00:65::/64").value();
