@@ -172,7 +172,9 @@ void Core::flush() {
   const auto begin = loop_.now();
   if (std::exchange(resources_changed_, false)) resolve_config();
   if (graph_.pending()) outputs_.batch(graph_.flush());
-  if (auto speaker = intent_.compute()) outputs_.speaker(*speaker);
+  if (outputs_.speaker) {
+    if (auto speaker = intent_.compute()) outputs_.speaker(*speaker);
+  }
   report_calc();
   // The first view's transient memory goes back once the dataplanes have it.
   if (std::exchange(trim_pending_, false)) {

@@ -32,7 +32,8 @@ class Core {
   struct Outputs {
     std::function<void(model::Batch)> batch;
     std::function<void(const config::Config&)> config;       // after a change
-    std::function<void(const bgp::SpeakerConfig&)> speaker;  // after a change
+    // After a change; empty when this node speaks no BGP.
+    std::function<void(const bgp::SpeakerConfig&)> speaker;
   };
 
   // `store`: read directly, instead of a Typha; lives on `loop` and outlives this object.

@@ -63,7 +63,7 @@ Core::Outputs Subsystems::outputs() {
     policy_.apply(std::move(parts.policy));
   };
   out.config = [this](const config::Config& config) { configure(config); };
-  out.speaker = [this](const bgp::SpeakerConfig& config) { configure(config); };
+  if (bgp_) out.speaker = [this](const bgp::SpeakerConfig& config) { configure(config); };
   return out;
 }
 
@@ -79,7 +79,6 @@ void Subsystems::configure(const config::Config& config) {
 }
 
 void Subsystems::configure(const bgp::SpeakerConfig& config) {
-  if (!bgp_) return;
   bgp_->configure(config);
   if (config.ignored_interfaces == route_config_.bgp_ignored_interfaces) return;
   route_config_.bgp_ignored_interfaces = config.ignored_interfaces;

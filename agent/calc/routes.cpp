@@ -47,6 +47,7 @@ const std::string* user_of(const model::IpamBlock& block, std::size_t ordinal) {
 void Routes::claim(const Prefix& cidr, Claim claim, std::string_view node) {
   const std::uint32_t id = names_.acquire(node);
   records_[cidr].claims.push(static_cast<std::uint32_t>(claim) << kNodeBits | id);
+  records_of_[id].push_back(cidr);
   dirty_.insert(cidr);
 }
 
@@ -55,6 +56,11 @@ void Routes::unclaim(const Prefix& cidr, Claim claim, std::string_view node) {
   const auto it = records_.find(cidr);
   MARGAY_ASSERT(id != kNone && it != records_.end());
   it->second.claims.erase(static_cast<std::uint32_t>(claim) << kNodeBits | id);
+  const auto of_node = records_of_.find(id);
+  std::vector<Prefix>& held = of_node->second;
+  *std::find(held.begin(), held.end(), cidr) = held.back();
+  held.pop_back();
+  if (held.empty()) records_of_.erase(of_node);
   names_.release(id);
   dirty_.insert(cidr);
 }
@@ -271,28 +277,26 @@ void Routes::resolve(const Prefix& cidr, Changes& out) {
 // it; its encapsulation on pools; its next hop on nodes.
 void Routes::mark_dirty() {
   if (dirty_nodes_.empty() && dirty_pools_.empty() && dirty_blocks_.empty() && !all_dirty_) return;
-  std::unordered_set<std::uint32_t> ids;
-  for (const auto& name : dirty_nodes_) ids.insert(names_.find(name));
-  std::set<std::pair<Family, unsigned>> lengths;
-  for (const Prefix& block : dirty_blocks_) lengths.insert({block.family(), block.length()});
-  const auto touched = [&](const Prefix& p, const Record& record) {
-    const auto claims = record.claims.span();
-    return std::any_of(claims.begin(), claims.end(),
-                       [&](std::uint32_t c) { return ids.contains(c & kNodeMask); }) ||
-           std::any_of(dirty_pools_.begin(), dirty_pools_.end(),
-                       [&](const Prefix& pool) { return pool.contains(p); }) ||
-           std::any_of(lengths.begin(), lengths.end(), [&](const auto& length) {
-             return length.first == p.family() && length.second <= p.length() &&
-                    dirty_blocks_.contains(Prefix::containing(p.addr(), length.second));
-           });
-  };
-  for (const auto& [cidr, record] : records_) {
-    if (all_dirty_ || touched(cidr, record)) dirty_.insert(cidr);
+  for (const auto& name : dirty_nodes_) {
+    const auto held = records_of_.find(names_.find(name));
+    if (held != records_of_.end()) dirty_.insert(held->second.begin(), held->second.end());
+  }
+  for (const Prefix& pool : dirty_pools_) mark_within(pool);
+  for (const Prefix& block : dirty_blocks_) mark_within(block);
+  if (all_dirty_) {
+    for (const auto& [cidr, record] : records_) dirty_.insert(cidr);
   }
   dirty_nodes_.clear();
   dirty_pools_.clear();
   dirty_blocks_.clear();
   all_dirty_ = false;
+}
+
+void Routes::mark_within(const Prefix& outer) {
+  for (auto it = records_.lower_bound(outer); it != records_.end() && outer.contains(it->first);
+       ++it) {
+    dirty_.insert(it->first);
+  }
 }
 
 Routes::Changes Routes::take_changes() {

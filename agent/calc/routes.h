@@ -71,11 +71,13 @@ class Routes {
   void apply_pools(model::RouteTarget& target) const;
   void resolve(const Prefix& cidr, Changes& out);
   void mark_dirty();
+  void mark_within(const Prefix& outer);
   [[nodiscard]] std::map<Prefix, model::DesiredPool> wanted_pools() const;
 
   const Nodes& nodes_;
   Interner names_;  // of nodes
-  std::unordered_map<Prefix, Record> records_;
+  std::map<Prefix, Record> records_;  // what lies within a prefix stands together
+  std::unordered_map<std::uint32_t, std::vector<Prefix>> records_of_;  // by node, as often as claimed
   std::map<Prefix, Block> blocks_;
   std::map<unsigned, std::size_t> block_lengths_[2];  // by family: length -> number of blocks
   std::map<std::string, model::IpPoolSpec> pools_;

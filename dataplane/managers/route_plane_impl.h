@@ -16,6 +16,7 @@
 #include "dataplane/link/vxlan_device.h"
 #include "dataplane/managers/route_chooser.h"
 #include "dataplane/managers/route_plane.h"
+#include "dataplane/managers/vtep_book.h"
 #include "dataplane/neigh/neigh_table.h"
 #include "dataplane/netlink/rtnl_monitor.h"
 #include "dataplane/netlink/socket.h"
@@ -53,13 +54,10 @@ class RoutePlane::Impl {
     std::vector<std::string> sysctls;
     std::vector<neigh::NeighKey> neighbours;
   };
-  struct VtepWants {
-    std::map<neigh::NeighKey, Mac> neighbours;
-    std::map<neigh::FdbKey, Ip> fdb;
-  };
 
   // Inputs (route_plane_inputs.cpp).
   void take(const model::Change& change);
+  void change_vtep(const std::string& node, Family family, const model::Vtep* now);
   void take_bgp(std::size_t max);
   void listen();
   void drain();
@@ -116,8 +114,7 @@ class RoutePlane::Impl {
   std::unordered_map<Prefix, IfIndex> local_owner_;   // the interface that last had the address
   std::set<std::string> touched_interfaces_;
   std::map<std::string, InterfaceWants> interface_wants_;
-  VtepWants vtep_wants_[2];
-  bool vteps_touched_[2] = {true, true};
+  VtepBook vteps_[2];
   std::set<IfIndex> rescan_;  // routes through these may be gone
   std::set<IfIndex> report_interfaces_;
   std::uint64_t reported_foreign_ = 0;

@@ -62,27 +62,27 @@ void RoutePlane::Impl::apply(const model::Batch& batch) {
 }
 
 void RoutePlane::Impl::take(const model::Change& change) {
-  const auto vteps = [this](Family f) { vteps_touched_[f == Family::v4 ? 0 : 1] = true; };
   std::visit(
       Overloaded{
           [&](const model::LocalWorkload& w) { touched_interfaces_.merge(chooser_.set(w)); },
           [&](const model::WorkloadRemove& r) { touched_interfaces_.merge(chooser_.remove(r.id)); },
           [&](const model::RouteTarget& t) { chooser_.set(t); },
           [&](const model::RouteRemove& r) { chooser_.remove_target(r.dst); },
-          [&](const model::Vtep& v) {
-            chooser_.set(v);
-            vteps(v.tunnel_ip.family());
-          },
-          [&](const model::VtepRemove& r) {
-            chooser_.remove_vtep(r.node, r.family);
-            vteps(r.family);
-          },
+          [&](const model::Vtep& v) { change_vtep(v.node, v.tunnel_ip.family(), &v); },
+          [&](const model::VtepRemove& r) { change_vtep(r.node, r.family, nullptr); },
           [&](const model::LocalNode& n) { chooser_.set(n); },
           [&](const model::DesiredPool& p) { chooser_.set(p); },
           [&](const model::PoolRemove& r) { chooser_.remove_pool(r.cidr); },
           [&](const model::EncapInUse& e) { chooser_.set(e); },
           [](const auto&) {}},  // policy, sets, host endpoints, services: not about routes
       change);
+}
+
+void RoutePlane::Impl::change_vtep(const std::string& node, Family family, const model::Vtep* now) {
+  const auto& all = chooser_.vteps(family);
+  const auto before = all.find(node);
+  vteps_[family == Family::v4 ? 0 : 1].change(before == all.end() ? nullptr : &before->second, now);
+  now == nullptr ? chooser_.remove_vtep(node, family) : chooser_.set(*now);
 }
 
 void RoutePlane::Impl::set_config(RouteConfig config) {
@@ -145,9 +145,6 @@ void RoutePlane::Impl::on_link(const link::LinkChangeSeen& seen) {
   const auto touch = [this](const std::string& name) {
     chooser_.interface_changed(name);
     touched_interfaces_.insert(name);
-    for (const Family f : kFamilies) {
-      if (name == vxlan_device(f)) vteps_touched_[f == Family::v4 ? 0 : 1] = true;
-    }
   };
   if (seen.after != nullptr) {
     touch(seen.after->link.name);

@@ -199,26 +199,10 @@ void RoutePlane::Impl::want_forwarding() {
 // --- VXLAN peers -----------------------------------------------------------------------------
 
 void RoutePlane::Impl::refresh_vteps(Family family) {
-  if (!std::exchange(vteps_touched_[slot(family)], false)) return;
-  VtepWants now;
   const link::Interface* device = links_.by_name(vxlan_device(family));
-  if (device != nullptr && device->link.vxlan && device->link.up) {
-    const IfIndex index = device->link.index;
-    for (const auto& [node, vtep] : chooser_.vteps(family)) {
-      now.neighbours.insert_or_assign({index, vtep.tunnel_ip}, vtep.mac);
-      now.fdb.insert_or_assign({index, vtep.mac}, vtep.parent_ip);
-    }
-  }
-  VtepWants& before = vtep_wants_[slot(family)];
-  for (const auto& [key, mac] : before.neighbours) {
-    if (!now.neighbours.contains(key)) neighbours_.forget_neighbour(key);
-  }
-  for (const auto& [key, remote] : before.fdb) {
-    if (!now.fdb.contains(key)) neighbours_.forget_fdb(key);
-  }
-  for (const auto& [key, mac] : now.neighbours) neighbours_.want_neighbour(key, mac);
-  for (const auto& [key, remote] : now.fdb) neighbours_.want_fdb(key, remote);
-  before = std::move(now);
+  const bool usable = device != nullptr && device->link.vxlan && device->link.up;
+  vteps_[slot(family)].refresh(neighbours_, usable ? device->link.index : IfIndex{},
+                               chooser_.vteps(family));
 }
 
 // --- writing ---------------------------------------------------------------------------------

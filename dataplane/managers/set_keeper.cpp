@@ -26,11 +26,6 @@ nft::SetType ports_type(Family f) {
       {policy::address_type(f), Datatype::inet_proto, Datatype::inet_service}, false, std::nullopt};
 }
 
-void want(nft::Table& table, const std::string& name, nft::SetType type) {
-  const auto r = table.want_set({name, std::move(type)});
-  MARGAY_ASSERT(r.ok());  // refused are only maps of intervals
-}
-
 ElementTable keys_of(const nft::SetType& type, const std::vector<Prefix>& members) {
   ElementTable out(type);
   out.reserve(members.size());
@@ -48,6 +43,34 @@ nft::Packed port_key(const model::SetMember& m) {
 }
 
 }  // namespace
+
+// --- the kernel's sets, counted --------------------------------------------------------------
+
+void SetKeeper::make(const std::string& name, nft::SetType type) {
+  const auto r = table_.want_set({name, std::move(type)});
+  MARGAY_ASSERT(r.ok());  // refused are only maps of intervals
+  ++count_.sets;
+}
+
+void SetKeeper::drop(const std::string& name) {
+  --count_.sets;
+  count_.elements -= table_.elements(name)->size();
+  table_.forget_set(name);
+}
+
+void SetKeeper::fill(const std::string& name, ElementTable elements) {
+  count_.elements -= table_.elements(name)->size();
+  table_.replace_elements(name, std::move(elements));
+  count_.elements += table_.elements(name)->size();
+}
+
+void SetKeeper::change(const std::string& name, ElementTable add, ElementTable remove) {
+  count_.elements -= table_.elements(name)->size();
+  table_.change_elements(name, std::move(add), std::move(remove));
+  count_.elements += table_.elements(name)->size();
+}
+
+// --- model sets ------------------------------------------------------------------------------
 
 void SetKeeper::apply(const model::SetUpdate& update) {
   auto [it, fresh] = sets_.try_emplace(update.id);
@@ -119,16 +142,16 @@ void SetKeeper::change_length(const model::SetId& id, Part& part, Family f, unsi
   if (!stands && added.empty()) return;
   const nft::SetType type = nets_type(f, false);
   if (!stands) {
-    want(table_, name, type);
+    make(name, type);
     part.lengths.insert(length);
   }
   if (replace) {
-    table_.replace_elements(name, keys_of(type, added));
+    fill(name, keys_of(type, added));
   } else {
-    table_.change_elements(name, keys_of(type, added), keys_of(type, removed));
+    change(name, keys_of(type, added), keys_of(type, removed));
   }
   if (table_.elements(name)->empty() && !(length == max_prefix_length(f) && used(f))) {
-    table_.forget_set(name);
+    drop(name);
     part.lengths.erase(length);
   }
 }
@@ -141,10 +164,10 @@ void SetKeeper::to_interval(const model::SetId& id, Part& part, Family f) {
     for (std::size_t i = 0; i < elements->size(); ++i) {
       part.members->insert(Prefix::containing(Ip::from_bytes(elements->key(i)), length));
     }
-    table_.forget_set(name);
+    drop(name);
   }
   part.lengths.clear();
-  want(table_, interval_set_name(id, f), nets_type(f, true));
+  make(interval_set_name(id, f), nets_type(f, true));
   write_interval(id, part, f);
 }
 
@@ -156,7 +179,7 @@ void SetKeeper::from_interval(const model::SetId& id, Part& part, Family f) {
     write_interval(id, part, f);
     return;
   }
-  table_.forget_set(interval_set_name(id, f));
+  drop(interval_set_name(id, f));
   ByLength members;
   for (const Prefix& p : *part.members) members[p.length()].push_back(p);
   part.members.reset();
@@ -169,7 +192,7 @@ void SetKeeper::write_interval(const model::SetId& id, const Part& part, Family 
   const std::vector<Prefix> all(part.members->begin(), part.members->end());
   for (const nft::Element& e : policy::ranges_of(policy::outermost(all, f))) out.append(e);
   out.seal();
-  table_.replace_elements(interval_set_name(id, f), std::move(out));
+  fill(interval_set_name(id, f), std::move(out));
 }
 
 void SetKeeper::apply_ports(const model::SetUpdate& update, Part& part, Family f) {
@@ -185,19 +208,19 @@ void SetKeeper::apply_ports(const model::SetUpdate& update, Part& part, Family f
   removed.seal();
   const std::string name = port_set_name(update.id, f);
   if (!part.ports && added.empty()) return;
-  if (!part.ports) want(table_, name, type);
+  if (!part.ports) make(name, type);
   part.ports = true;
   if (update.replace) {
-    table_.replace_elements(name, std::move(added));
+    fill(name, std::move(added));
   } else {
-    table_.change_elements(name, std::move(added), std::move(removed));
+    change(name, std::move(added), std::move(removed));
   }
 }
 
 void SetKeeper::drop_part(const model::SetId& id, Part& part, Family f) {
-  for (const unsigned length : part.lengths) table_.forget_set(net_set_name(id, f, length));
-  if (part.members) table_.forget_set(interval_set_name(id, f));
-  if (part.ports) table_.forget_set(port_set_name(id, f));
+  for (const unsigned length : part.lengths) drop(net_set_name(id, f, length));
+  if (part.members) drop(interval_set_name(id, f));
+  if (part.ports) drop(port_set_name(id, f));
   part = {};
 }
 
@@ -226,18 +249,18 @@ void SetKeeper::settle(const model::SetId& id, Entry& entry) {
     if (entry.kind == model::SetKind::ip_port) {
       const std::string name = port_set_name(id, f);
       const bool empty = !part.ports || table_.elements(name)->empty();
-      if (empty && used(f) && !part.ports) want(table_, name, ports_type(f));
-      if (empty && !used(f) && part.ports) table_.forget_set(name);
+      if (empty && used(f) && !part.ports) make(name, ports_type(f));
+      if (empty && !used(f) && part.ports) drop(name);
       part.ports = !empty || used(f);
     } else if (!part.members) {
       const unsigned host = max_prefix_length(f);
       const std::string name = net_set_name(id, f, host);
       const bool stands = part.lengths.contains(host);
       if (used(f) && !stands) {
-        want(table_, name, nets_type(f, false));
+        make(name, nets_type(f, false));
         part.lengths.insert(host);
       } else if (!used(f) && stands && table_.elements(name)->empty()) {
-        table_.forget_set(name);
+        drop(name);
         part.lengths.erase(host);
       }
     }
@@ -249,23 +272,6 @@ void SetKeeper::settle(const model::SetId& id, Entry& entry) {
   const auto [it, fresh] = shapes_.try_emplace(id, shape);
   if (fresh || it->second != shape) changed_.insert(id);
   it->second = std::move(shape);
-}
-
-SetKeeper::Count SetKeeper::count() const {
-  Count out;
-  const auto add = [&](const std::string& name) {
-    ++out.sets;
-    out.elements += table_.elements(name)->size();
-  };
-  for (const auto& [id, entry] : sets_) {
-    for (const Family f : kFamilies) {
-      const Part& part = f == Family::v4 ? entry.v4 : entry.v6;
-      for (const unsigned length : part.lengths) add(net_set_name(id, f, length));
-      if (part.members) add(interval_set_name(id, f));
-      if (part.ports) add(port_set_name(id, f));
-    }
-  }
-  return out;
 }
 
 std::set<model::SetId> SetKeeper::take_changed() { return std::exchange(changed_, {}); }

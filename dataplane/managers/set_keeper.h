@@ -32,7 +32,7 @@ class SetKeeper {
   struct Count {
     std::size_t sets = 0, elements = 0;
   };
-  [[nodiscard]] Count count() const;  // of the kernel's sets
+  [[nodiscard]] const Count& count() const { return count_; }  // of the kernel's sets
   // Sets that appeared, went, or changed shape since the last call.
   [[nodiscard]] std::set<model::SetId> take_changed();
 
@@ -50,6 +50,10 @@ class SetKeeper {
   // Members of one family by prefix length.
   using ByLength = std::map<unsigned, std::vector<Prefix>>;
 
+  void make(const std::string& name, nft::SetType type);
+  void drop(const std::string& name);
+  void fill(const std::string& name, nft::ElementTable elements);
+  void change(const std::string& name, nft::ElementTable add, nft::ElementTable remove);
   void apply_nets(const model::SetId& id, Part& part, Family f, bool replace, ByLength added,
                   const ByLength& removed);
   void change_length(const model::SetId& id, Part& part, Family f, unsigned length, bool replace,
@@ -66,6 +70,7 @@ class SetKeeper {
   std::map<model::SetId, Entry, std::less<>> sets_;
   policy::SetShapes shapes_;
   std::set<model::SetId> changed_;
+  Count count_;
   bool use_v4_ = false, use_v6_ = false;
 };
 
