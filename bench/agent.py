@@ -83,6 +83,7 @@ class Bed:
     def _start_typha(self) -> None:
         authority = certs.Authority(self.dir / "pki")
         self._client = authority.issue("agent", certs.CLIENT_CN)
+        self._operator = authority.issue("operator", certs.OPERATOR_CN)
         server = authority.issue("typha", certs.SERVER_CN, (_TYPHA_ADDRESS,))
         self._typha_ns = self._namespace("typha")
         self._pods_ns = self._namespace("pods")
@@ -126,7 +127,7 @@ class Bed:
 
     def writer(self) -> Writer:
         """A user of the Store service, with mutual TLS as any other."""
-        return Writer(self._typha_ns, f"{_TYPHA_ADDRESS}:{programs.TYPHA_PORT}", self._client,
+        return Writer(self._typha_ns, f"{_TYPHA_ADDRESS}:{programs.TYPHA_PORT}", self._operator,
                       self.dir)
 
     def start_agent(self, ns: kernel.Namespace, **more: str) -> Process:

@@ -22,6 +22,7 @@ def seconds_until_all(monitor: Monitor, writer: Writer, writes: list[KeyValue], 
     writer.start(writes)
     at = 0.0
     while missing:
+        writer.check()
         if time.monotonic() > deadline:
             raise BenchFailed(f"{len(missing)} of {len(addresses)} elements are not there after "
                               f"{_TIMEOUT} s")

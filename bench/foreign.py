@@ -9,8 +9,7 @@ from __future__ import annotations
 import time
 
 from agent import BenchFailed, Bed, Options, Result, bed_for, note, running_agent
-from idle import cpu_seconds
-from lab.process import Process
+from lab.process import Process, cpu_seconds
 from load import Elements, Routes, at_pace
 
 _MOST_ROUTES, _ROUTES_PER_NODE = 100_000, 1000
@@ -20,11 +19,11 @@ _GATEWAY4, _GATEWAY6 = "10.10.255.2", "fd00:10::2"
 
 def percent_during(process: Process, step, seconds: float) -> float:
     """Of one core, while the steps come and until what they left behind is worked off."""
-    before, started = cpu_seconds(process), time.monotonic()
+    before, started = cpu_seconds(process.pid), time.monotonic()
     at_pace(step, _PER_SECOND, seconds)
     if not process.alive:
         raise BenchFailed(f"the agent ended\n{process.log_tail()}")
-    return (cpu_seconds(process) - before) / (time.monotonic() - started) * 100
+    return (cpu_seconds(process.pid) - before) / (time.monotonic() - started) * 100
 
 
 def count_of(bed: Bed) -> int:
@@ -34,7 +33,7 @@ def count_of(bed: Bed) -> int:
 
 def one(bed: Bed, seconds: float) -> dict[str, float]:
     with bed.node() as ns, running_agent(bed, ns) as process:
-        alone = cpu_seconds(process)
+        alone = cpu_seconds(process.pid)
     with bed.node() as ns:
         ns.ip("addr add fd00:10::1/64 dev eth0 nodad")
         routes = Routes(ns, "eth0", _GATEWAY4, _GATEWAY6)
@@ -42,7 +41,7 @@ def one(bed: Bed, seconds: float) -> dict[str, float]:
         try:
             routes.fill(count_of(bed))
             with running_agent(bed, ns) as process:
-                beside = cpu_seconds(process)
+                beside = cpu_seconds(process.pid)
                 found = {"cpu_pct": percent_during(process, routes.changer(count_of(bed)), seconds),
                          "nft_cpu_pct": percent_during(process, elements.step, seconds)}
                 found |= {"start_cpu_s": beside, "start_alone_cpu_s": alone,

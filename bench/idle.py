@@ -6,24 +6,18 @@ import select
 import time
 
 from agent import BenchFailed, Options, Result, bed_for, note, running_agent
-from lab.process import Process
+from lab.process import Process, cpu_seconds
 
 _AUDITS = {"FELIX_NFTABLESREFRESHINTERVAL": 180.0, "FELIX_ROUTEREFRESHINTERVAL": 90.0}  # defaults
 
 
-def cpu_seconds(process: Process) -> float:
-    """Of all threads, those that have ended included: the sum that schedstat shows, exactly."""
-    clock = (~process.pid << 3) | 2  # the kernel's number for the scheduler's clock of a process
-    return time.clock_gettime(clock)
-
-
 def watch(process: Process, seconds: float) -> float:
     """Percent of one core that it takes."""
-    before, started = cpu_seconds(process), time.monotonic()
+    before, started = cpu_seconds(process.pid), time.monotonic()
     ended = select.select([process.pidfd], [], [], seconds)[0]
     if ended:
         raise BenchFailed(f"the agent ended\n{process.log_tail()}")
-    return (cpu_seconds(process) - before) / (time.monotonic() - started) * 100
+    return (cpu_seconds(process.pid) - before) / (time.monotonic() - started) * 100
 
 
 def audits_within(seconds: float) -> dict[str, str]:

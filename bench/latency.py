@@ -32,12 +32,13 @@ def kinds(bed: Bed) -> dict[str, tuple[Iterator[Change], bool]]:
     return found
 
 
-def until_seen(monitor: Monitor, change: Change) -> float:
+def until_seen(monitor: Monitor, writer: Writer, change: Change) -> float:
     """When the last of the notifications came; those that are late are told by the failure."""
     missing = list(change.needles)
     deadline = time.monotonic() + _TIMEOUT
     at = 0.0
     while missing:
+        writer.check()
         if time.monotonic() > deadline:
             raise BenchFailed(f"{_TIMEOUT} s after {change.writes[0][0]}: no {missing}")
         for at_datagram, protocol, data in monitor.receive(0.1):
@@ -52,7 +53,7 @@ def one(monitor: Monitor, writer: Writer, change: Change) -> float:
     while monitor.receive(_PAUSE):
         pass
     writer.start(change.writes)
-    seen = until_seen(monitor, change)
+    seen = until_seen(monitor, writer, change)
     issued = writer.issued()
     writer.done()
     return (seen - issued) * 1000

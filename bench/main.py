@@ -15,6 +15,7 @@ import churn
 import foreign
 import idle
 import latency
+import writer
 from cluster import SCALES
 from lab import registry
 
@@ -80,7 +81,7 @@ def main() -> int:
     registry.sweep()
     try:
         result = BENCHMARKS[name].run(options)
-    except agent.BenchFailed as error:
+    except (agent.BenchFailed, writer.WriteFailed) as error:
         print(f"bench/run {name}: {error}", file=sys.stderr)
         return 1
     params = {"scale": options.scale, "build": "release", "tls": "mutual", "backend": "vxlan"}

@@ -9,6 +9,10 @@ from cluster import KeyValue
 from lab import certs, kernel, programs
 
 
+class WriteFailed(RuntimeError):
+    """The Store service refused a write, or went away."""
+
+
 class Writer:
     def __init__(self, ns: kernel.Namespace, address: str, certificate: certs.Certificate,
                  directory: Path):
@@ -24,6 +28,11 @@ class Writer:
         self._child.wait()
         self._child.stdin.close()
         self._child.stdout.close()
+
+    def check(self) -> None:
+        """Fails when it has ended: a write was refused."""
+        if self._child.poll() is not None:
+            raise WriteFailed(f"the writer ended: {self._error.read_text()}")
 
     def start(self, pairs: list[KeyValue]) -> None:
         """Sends one request; an empty value deletes. `issued` and `done` must follow."""
@@ -50,5 +59,6 @@ class Writer:
     def _answer(self) -> str:
         answer = self._child.stdout.readline().decode().strip()
         if not answer:
-            raise RuntimeError(f"the writer ended: {self._error.read_text()}")
+            self._child.wait()
+            self.check()
         return answer
