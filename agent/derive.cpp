@@ -79,6 +79,7 @@ policy::PolicyConfig policy_config(const config::Config& c) {
   out.loop_prevention = loop_prevention(c.text("ServiceLoopPrevention"));
   out.floating_ips = c.boolean("FloatingIPs");
   out.accept_in_foreign_chains = c.text("ForeignDropAction") == "Accept";
+  out.cut_flows = c.text("ExistingConnections") == "Cut";
   out.refresh_interval =
       std::chrono::duration_cast<std::chrono::seconds>(c.seconds("NftablesRefreshInterval"));
   return out;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/policy_thread.h"
 
+#include "agent/calc/evaluator.h"
 #include "agent/show.h"
 #include "base/log.h"
 
@@ -27,6 +28,16 @@ std::string detail_of(const managers::PolicyStatus& s) {
   return out;
 }
 
+bool allows(const model::LocalWorkload& workload, managers::FlowWay way,
+            const conntrack::Tuple& packet, const model::PolicyTables& tables) {
+  const bool to = way == managers::FlowWay::to_workload;
+  return calc::evaluate(workload, to ? calc::Direction::ingress : calc::Direction::egress,
+                        {packet.source, packet.destination, packet.protocol, packet.source_port,
+                         packet.destination_port, packet.icmp_type, packet.icmp_code},
+                        tables)
+      .allowed;
+}
+
 }  // namespace
 
 PolicyThread::PolicyThread(health::Health& health, metrics::Registry& registry,
@@ -35,7 +46,7 @@ PolicyThread::PolicyThread(health::Health& health, metrics::Registry& registry,
         for (model::Batch& b : batches) plane_->apply(std::move(b));
       }) {
   plane_ = std::make_unique<managers::PolicyPlane>(
-      loop_, registry, [this](const managers::PolicyStatus& s) { report(s); });
+      loop_, registry, [this](const managers::PolicyStatus& s) { report(s); }, allows);
   plane_->set_config(std::move(config));
   loop_.post([this] {
     heartbeat_ = std::make_unique<Heartbeat>(loop_, health_, kSubsystem);

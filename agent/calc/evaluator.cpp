@@ -32,7 +32,7 @@ struct End {  // one end of a packet
 };
 
 bool any_port(const std::vector<model::PortRange>& ranges, const std::vector<model::SetId>& sets,
-              const End& end, const Packet& p, const EvaluatorTables& tables) {
+              const End& end, const Packet& p, const model::PolicyTables& tables) {
   if (!has_ports(p)) return false;
   return std::any_of(ranges.begin(), ranges.end(),
                      [&](const model::PortRange& r) {
@@ -44,7 +44,7 @@ bool any_port(const std::vector<model::PortRange>& ranges, const std::vector<mod
 }
 
 bool matches_side(const ActiveRule::Side& side, const End& end, const Packet& p,
-                  const EvaluatorTables& tables) {
+                  const model::PolicyTables& tables) {
   const auto in_set = [&](const model::SetId& id) { return tables.contains(id, end.address); };
   if (!side.nets.empty() && !any_net(side.nets, end.address)) return false;
   if (any_net(side.not_nets, end.address)) return false;
@@ -57,8 +57,8 @@ bool matches_side(const ActiveRule::Side& side, const End& end, const Packet& p,
 
 // The first rule that decides; `at` is where. nullptr: none.
 const ActiveRule* first_verdict(const std::vector<ActiveRule>& rules, const std::string& owner,
-                                const Packet& packet, const EvaluatorTables& tables, Decision& out,
-                                std::size_t& at) {
+                                const Packet& packet, const model::PolicyTables& tables,
+                                Decision& out, std::size_t& at) {
   for (at = 0; at < rules.size(); ++at) {
     if (!matches(rules[at], packet, tables)) continue;
     if (rules[at].action != Action::log) return &rules[at];
@@ -70,7 +70,7 @@ const ActiveRule* first_verdict(const std::vector<ActiveRule>& rules, const std:
 enum class TierResult { decided, next };
 
 TierResult evaluate_tier(const model::EndpointTier& tier, Direction direction, const Packet& packet,
-                         const EvaluatorTables& tables, Decision& out) {
+                         const model::PolicyTables& tables, Decision& out) {
   const auto& keys = direction == Direction::ingress ? tier.ingress : tier.egress;
   if (keys.empty()) return TierResult::next;
   out.tier = tier.name;
@@ -155,7 +155,7 @@ bool EvaluatorTables::contains(const model::SetId& id, const Ip& address, std::u
   return it != sets_.end() && it->second.members.contains({Prefix::host(address), protocol, port});
 }
 
-bool matches(const ActiveRule& rule, const Packet& p, const EvaluatorTables& tables) {
+bool matches(const ActiveRule& rule, const Packet& p, const model::PolicyTables& tables) {
   if (rule.never) return false;
   if (rule.family && *rule.family != p.family()) return false;
   if (rule.protocol && rule.protocol->number != p.protocol) return false;
@@ -174,7 +174,7 @@ bool matches(const ActiveRule& rule, const Packet& p, const EvaluatorTables& tab
 }
 
 Decision evaluate_tiers(const std::vector<model::EndpointTier>& tiers, Direction direction,
-                        const Packet& packet, const EvaluatorTables& tables) {
+                        const Packet& packet, const model::PolicyTables& tables) {
   Decision out;
   for (const auto& tier : tiers) {
     if (evaluate_tier(tier, direction, packet, tables, out) == TierResult::decided) return out;
@@ -188,7 +188,7 @@ Decision evaluate_tiers(const std::vector<model::EndpointTier>& tiers, Direction
 
 Decision evaluate(const std::vector<model::EndpointTier>& tiers,
                   const std::vector<std::string>& profiles, Direction direction,
-                  const Packet& packet, const EvaluatorTables& tables) {
+                  const Packet& packet, const model::PolicyTables& tables) {
   Decision out = evaluate_tiers(tiers, direction, packet, tables);
   if (out.by != Decision::By::not_policed) return out;
   for (const auto& name : profiles) {
@@ -207,7 +207,7 @@ Decision evaluate(const std::vector<model::EndpointTier>& tiers,
 }
 
 Decision evaluate(const model::LocalWorkload& workload, Direction direction, const Packet& packet,
-                  const EvaluatorTables& tables) {
+                  const model::PolicyTables& tables) {
   if (workload.active) {
     return evaluate(workload.tiers, workload.profiles, direction, packet, tables);
   }

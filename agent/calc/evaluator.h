@@ -15,7 +15,7 @@
 
 #include "agent/calc/rules.h"
 #include "base/ip.h"
-#include "model/desired.h"
+#include "model/policy_tables.h"
 
 namespace margay::calc {
 
@@ -28,19 +28,17 @@ struct Packet {
 };
 
 // Policies, profiles and sets, as batches build them.
-class EvaluatorTables {
+class EvaluatorTables : public model::PolicyTables {
  public:
   // Changes of other tables are passed over.
   void apply(const model::Change& change);
   void apply(const model::Batch& batch);
 
-  [[nodiscard]] const model::ActivePolicy* policy(const model::PolicyKey& key) const;
-  [[nodiscard]] const model::ActiveProfile* profile(const std::string& name) const;
-  // Is the address in a set of networks? False for an unknown set.
-  [[nodiscard]] bool contains(const model::SetId& id, const Ip& address) const;
-  // Is (address, protocol, port) in a set of kind ip_port?
+  [[nodiscard]] const model::ActivePolicy* policy(const model::PolicyKey& key) const override;
+  [[nodiscard]] const model::ActiveProfile* profile(const std::string& name) const override;
+  [[nodiscard]] bool contains(const model::SetId& id, const Ip& address) const override;
   [[nodiscard]] bool contains(const model::SetId& id, const Ip& address, std::uint8_t protocol,
-                              std::uint16_t port) const;
+                              std::uint16_t port) const override;
 
  private:
   struct Set {
@@ -55,7 +53,7 @@ class EvaluatorTables {
 };
 
 [[nodiscard]] bool matches(const model::ActiveRule& rule, const Packet& packet,
-                           const EvaluatorTables& tables);
+                           const model::PolicyTables& tables);
 
 struct Decision {
   enum class By {
@@ -79,15 +77,15 @@ struct Decision {
 // Tiers, then profiles. A policy that the tables do not know denies.
 [[nodiscard]] Decision evaluate(const std::vector<model::EndpointTier>& tiers,
                                 const std::vector<std::string>& profiles, Direction direction,
-                                const Packet& packet, const EvaluatorTables& tables);
+                                const Packet& packet, const model::PolicyTables& tables);
 // ingress: to the workload, egress: from it. Anti-spoofing is may_send's.
 [[nodiscard]] Decision evaluate(const model::LocalWorkload& workload, Direction direction,
-                                const Packet& packet, const EvaluatorTables& tables);
+                                const Packet& packet, const model::PolicyTables& tables);
 // Only the tiers, for the untracked, pre-DNAT and forward classes of host endpoints: without a
 // verdict the decision is `not_policed`.
 [[nodiscard]] Decision evaluate_tiers(const std::vector<model::EndpointTier>& tiers,
                                       Direction direction, const Packet& packet,
-                                      const EvaluatorTables& tables);
+                                      const model::PolicyTables& tables);
 // May the workload send from this address?
 [[nodiscard]] bool may_send(const model::LocalWorkload& workload, const Ip& source);
 

@@ -102,6 +102,8 @@ Canonical canonical_value(Type type, std::string_view text) {
       return one_of(text, {"Enabled", "Disabled"});
     case Type::endpoint_action:
       return one_of(text, {"DROP", "RETURN", "ACCEPT"});
+    case Type::existing_connections:
+      return one_of(text, {"Keep", "Cut"});
     case Type::exclusions:
       return one_of(text, {"IPPoolsOnly", "IPPoolsAndHostIPs"});
     case Type::failsafes:
@@ -187,6 +189,8 @@ std::string_view legal_values(Type type) {
       return "Enabled or Disabled";
     case Type::endpoint_action:
       return "DROP, RETURN or ACCEPT";
+    case Type::existing_connections:
+      return "Keep or Cut";
     case Type::exclusions:
       return "IPPoolsOnly or IPPoolsAndHostIPs";
     case Type::failsafes:

@@ -14,12 +14,13 @@ namespace margay::config {
 
 enum class Type {
   boolean,
-  deny_action,      // DROP or REJECT
-  enabled,          // Enabled or Disabled
-  endpoint_action,  // DROP, RETURN or ACCEPT
-  exclusions,       // IPPoolsOnly or IPPoolsAndHostIPs
-  failsafes,        // none, or list of [proto:[cidr:]]port
-  foreign_drop,     // Report or Accept
+  deny_action,           // DROP or REJECT
+  enabled,               // Enabled or Disabled
+  endpoint_action,       // DROP, RETURN or ACCEPT
+  existing_connections,  // Keep or Cut
+  exclusions,            // IPPoolsOnly or IPPoolsAndHostIPs
+  failsafes,             // none, or list of [proto:[cidr:]]port
+  foreign_drop,          // Report or Accept
   cidrs,
   integer,
   ipv4,

@@ -8,10 +8,10 @@
 
 #include <cstdint>
 #include <deque>
-#include <vector>
 
 #include "base/ip.h"
 #include "base/result.h"
+#include "dataplane/conntrack/flow.h"
 #include "dataplane/netlink/socket.h"
 
 namespace margay::conntrack {
@@ -27,9 +27,7 @@ class Flows {
 
  private:
   explicit Flows(netlink::Socket socket) : socket_(std::move(socket)) {}
-  // Requests that delete every flow with the address at that end of that tuple.
-  [[nodiscard]] Result<void> find(const Ip& address, std::uint16_t tuple, bool source,
-                                  netlink::Writer& removals, std::size_t& found);
+  [[nodiscard]] Result<std::size_t> cut_matching(const Query& query);
   netlink::Socket socket_;
   std::deque<Ip> queue_;
 };

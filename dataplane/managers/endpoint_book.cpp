@@ -273,6 +273,10 @@ void EndpointBook::refresh_host() {
 }
 
 void EndpointBook::write_base() {
+  if (base_.cut_flows && !config_.cut_flows) {
+    for (const Family f : kFamilies) table_.forget_set(policy::cut_flow_set(f));
+  }
+  base_.cut_flows = config_.cut_flows;
   base_.spoofable.clear();
   for (const auto& [interface, ids] : by_interface_) {
     const LocalWorkload& w = workloads_.at(*ids.begin());

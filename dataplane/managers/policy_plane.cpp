@@ -3,11 +3,13 @@
 
 #include <array>
 #include <optional>
+#include <unordered_set>
 #include <utility>
 
 #include "base/log.h"
 #include "dataplane/foreign/watch.h"
 #include "dataplane/managers/endpoint_book.h"
+#include "dataplane/managers/flow_review.h"
 #include "dataplane/managers/program_book.h"
 #include "dataplane/managers/set_keeper.h"
 #include "dataplane/managers/static_book.h"
@@ -25,9 +27,40 @@ constexpr std::size_t kEndpoints = 0, kStatic = 1;
 // What the kernel refused is tried again now and then: what was in its way may have gone.
 constexpr auto kRefusedRetry = 30s;
 
+// What the books know, as somebody who judges packets reads it.
+class Known : public model::PolicyTables {
+ public:
+  Known(const ProgramBook& programs, const SetKeeper& sets) : programs_(programs), sets_(sets) {}
+  const model::ActivePolicy* policy(const model::PolicyKey& key) const override {
+    return programs_.source().policy(key);
+  }
+  const model::ActiveProfile* profile(const std::string& name) const override {
+    return programs_.source().profile(name);
+  }
+  bool contains(const model::SetId& id, const Ip& address) const override {
+    return sets_.contains(id, address);
+  }
+  bool contains(const model::SetId& id, const Ip& address, std::uint8_t protocol,
+                std::uint16_t port) const override {
+    return sets_.contains(id, address, protocol, port);
+  }
+
+ private:
+  const ProgramBook& programs_;
+  const SetKeeper& sets_;
+};
+
+// What the review of standing connections needs from outside.
+struct ReviewNeeds {
+  EventLoop& loop;
+  const FlowJudge& judge;
+  metrics::Counter& cut;
+  std::function<bool(const Ip&)> is_host;
+};
+
 // Everything that exists once the kernel's sockets are open.
 struct Tables {
-  Tables(std::unique_ptr<nft::Keeper> k, const policy::PolicyConfig& config)
+  Tables(std::unique_ptr<nft::Keeper> k, const policy::PolicyConfig& config, ReviewNeeds needs)
       : keeper(std::move(k)),
         endpoint_table(keeper->table(kEndpoints)),
         static_table(keeper->table(kStatic)),
@@ -37,7 +70,11 @@ struct Tables {
         endpoints(endpoint_table, units, programs, sets.shapes(), config),
         static_sets(static_table),
         static_units(static_table),
-        statics(static_sets, static_units, config) {}
+        statics(static_sets, static_units, config),
+        known(programs, sets),
+        review(needs.loop, endpoint_table, {known, endpoints.workloads(), std::move(needs.is_host)},
+               needs.judge, needs.cut,
+               [this] { keeper->request(kEndpoints, nft::Scope::atomic); }) {}
 
   std::unique_ptr<nft::Keeper> keeper;
   nft::Table &endpoint_table, &static_table;
@@ -48,6 +85,8 @@ struct Tables {
   SetKeeper static_sets;
   UnitStore static_units;
   StaticBook statics;
+  Known known;
+  FlowReview review;
 };
 
 struct Instruments {
@@ -60,6 +99,8 @@ struct Instruments {
                                     {0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1})),
         seconds(m.histogram("margay_policy_apply_seconds", "From wants to the kernel",
                             {0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5})),
+        cut(m.counter("margay_policy_flows_cut_total",
+                      "Standing connections deleted because policy denies them now")),
         quarantined(m.gauge("margay_policy_quarantined", "Objects the kernel refuses")),
         closed(m.gauge("margay_policy_fails_closed", "Chains that deny as a set is unknown")),
         chains(m.gauge("margay_policy_chains", "Chains wanted")),
@@ -68,6 +109,7 @@ struct Instruments {
         elements(m.gauge("margay_policy_elements", "Elements of sets of addresses wanted")) {}
   metrics::Counter &applies, &failures, &messages, &repairs;
   metrics::Histogram &compile_seconds, &seconds;
+  metrics::Counter& cut;
   metrics::Gauge &quarantined, &closed, &chains, &rules, &sets, &elements;
 };
 
@@ -75,8 +117,12 @@ struct Instruments {
 
 class PolicyPlane::Impl {
  public:
-  Impl(EventLoop& loop, metrics::Registry& metrics, StatusFn on_status)
-      : loop_(loop), metrics_(metrics), instruments_(metrics), on_status_(std::move(on_status)) {}
+  Impl(EventLoop& loop, metrics::Registry& metrics, StatusFn on_status, FlowJudge judge)
+      : loop_(loop),
+        metrics_(metrics),
+        instruments_(metrics),
+        on_status_(std::move(on_status)),
+        judge_(std::move(judge)) {}
 
   // Taken in one go with what else waits, so that a repair in between never applies half of it.
   void apply(model::Batch batch) {
@@ -86,12 +132,17 @@ class PolicyPlane::Impl {
   }
 
   void set_config(policy::PolicyConfig config) {
+    MARGAY_ASSERT(judge_ || !config.cut_flows);
     waiting_config_ = std::move(config);
     schedule();
   }
 
   void set_interfaces(InterfaceAddresses interfaces) {
     interfaces_ = std::move(interfaces);
+    host_addresses_.clear();
+    for (const auto& [name, addresses] : interfaces_) {
+      host_addresses_.insert(addresses.begin(), addresses.end());
+    }
     schedule();
   }
 
@@ -109,7 +160,10 @@ class PolicyPlane::Impl {
                    [this](const nft::Notice* n) { foreign_->noticed(n); }));
     foreign_ = std::move(watch);
     take_config();
-    tables_ = std::make_unique<Tables>(std::move(keeper), config_);
+    tables_ = std::make_unique<Tables>(
+        std::move(keeper), config_,
+        ReviewNeeds{loop_, judge_, instruments_.cut, [this](const Ip& a) { return is_host(a); }});
+    tables_->review.enable(config_.cut_flows);
     arm_audit();
     schedule();
     return {};
@@ -120,14 +174,30 @@ class PolicyPlane::Impl {
  private:
   // --- input -----------------------------------------------------------------------------------
 
-  void take(model::SetUpdate& c) { tables_->sets.apply(c); }
+  void take(model::SetUpdate& c) {
+    tables_->review.set_changed(c);
+    tables_->sets.apply(c);
+  }
   void take(model::SetRemove& c) { tables_->sets.remove(c.id); }
-  void take(model::ActivePolicy& c) { tables_->programs.set_policy(std::move(c)); }
-  void take(model::PolicyRemove& c) { tables_->programs.remove_policy(c.key); }
-  void take(model::ActiveProfile& c) { tables_->programs.set_profile(std::move(c)); }
-  void take(model::ProfileRemove& c) { tables_->programs.remove_profile(c.name); }
+  void take(model::ActivePolicy& c) {
+    tables_->review.policy_changed(c.key);
+    tables_->programs.set_policy(std::move(c));
+  }
+  void take(model::PolicyRemove& c) {
+    tables_->review.policy_changed(c.key);
+    tables_->programs.remove_policy(c.key);
+  }
+  void take(model::ActiveProfile& c) {
+    tables_->review.profile_changed(c.name);
+    tables_->programs.set_profile(std::move(c));
+  }
+  void take(model::ProfileRemove& c) {
+    tables_->review.profile_changed(c.name);
+    tables_->programs.remove_profile(c.name);
+  }
   void take(model::LocalWorkload& c) {
     floating_due_ = true;
+    tables_->review.workload_changed(c.id);
     tables_->endpoints.set_workload(std::move(c));
   }
   void take(model::WorkloadRemove& c) {
@@ -186,6 +256,7 @@ class PolicyPlane::Impl {
       tables_->endpoints.config_changed();
       tables_->statics.config_changed();
       floating_due_ = hosts_due_ = true;
+      tables_->review.enable(config_.cut_flows);
       arm_audit();
     }
     tables_->endpoints.set_interfaces(interfaces_);
@@ -279,6 +350,14 @@ class PolicyPlane::Impl {
     instruments_.applies.add();
     if (&table == &tables_->static_table) instruments_.seconds.observe(seconds_since(asked_));
     settle();
+    if (&table == &tables_->endpoint_table && outcomes_[kEndpoints].good) {
+      tables_->review.settled();
+    }
+  }
+
+  // Link-local and loopback addresses are never a workload's.
+  bool is_host(const Ip& a) const {
+    return a.is_loopback() || a.is_link_local() || host_addresses_.contains(a);
   }
 
   void settle() {
@@ -393,11 +472,13 @@ class PolicyPlane::Impl {
   metrics::Registry& metrics_;
   Instruments instruments_;
   StatusFn on_status_;
+  FlowJudge judge_;
   PolicyStatus status_;
   policy::PolicyConfig config_;
   std::vector<model::Change> waiting_;  // until run()
   std::optional<policy::PolicyConfig> waiting_config_;
   InterfaceAddresses interfaces_;
+  std::unordered_set<Ip> host_addresses_;
   bool in_sync_ = false;
   bool scheduled_ = false;
   bool floating_due_ = false, hosts_due_ = true, host_sets_ = false;
@@ -414,8 +495,9 @@ class PolicyPlane::Impl {
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);  // posted tasks hold it weakly
 };
 
-PolicyPlane::PolicyPlane(EventLoop& loop, metrics::Registry& metrics, StatusFn on_status)
-    : impl_(std::make_unique<Impl>(loop, metrics, std::move(on_status))) {}
+PolicyPlane::PolicyPlane(EventLoop& loop, metrics::Registry& metrics, StatusFn on_status,
+                         FlowJudge judge)
+    : impl_(std::make_unique<Impl>(loop, metrics, std::move(on_status), std::move(judge))) {}
 PolicyPlane::~PolicyPlane() = default;
 void PolicyPlane::apply(model::Batch batch) { impl_->apply(std::move(batch)); }
 void PolicyPlane::set_config(policy::PolicyConfig config) { impl_->set_config(std::move(config)); }

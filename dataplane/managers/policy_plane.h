@@ -18,6 +18,7 @@
 #include "base/loop/event_loop.h"
 #include "base/metrics.h"
 #include "dataplane/foreign/filters.h"
+#include "dataplane/managers/flow_judge.h"
 #include "dataplane/policy/config.h"
 #include "model/desired.h"
 
@@ -42,8 +43,10 @@ class PolicyPlane {
   // Called on the loop's thread after every change of the status.
   using StatusFn = std::function<void(const PolicyStatus&)>;
 
-  // The kernel's tables are those of the calling thread's network namespace.
-  PolicyPlane(EventLoop& loop, metrics::Registry& metrics, StatusFn on_status = {});
+  // The kernel's tables are those of the calling thread's network namespace. Without a judge the
+  // configuration must not ask for flows to be cut.
+  PolicyPlane(EventLoop& loop, metrics::Registry& metrics, StatusFn on_status = {},
+              FlowJudge judge = {});
   ~PolicyPlane();
   PolicyPlane(const PolicyPlane&) = delete;
   PolicyPlane& operator=(const PolicyPlane&) = delete;

@@ -42,6 +42,11 @@ nft::Packed port_key(const model::SetMember& m) {
   return key;
 }
 
+bool has(const nft::Table& table, const std::string& set, std::span<const std::uint8_t> key) {
+  const ElementTable* elements = table.elements(set);
+  return elements != nullptr && elements->find(key).has_value();
+}
+
 }  // namespace
 
 // --- the kernel's sets, counted --------------------------------------------------------------
@@ -272,6 +277,28 @@ void SetKeeper::settle(const model::SetId& id, Entry& entry) {
   const auto [it, fresh] = shapes_.try_emplace(id, shape);
   if (fresh || it->second != shape) changed_.insert(id);
   it->second = std::move(shape);
+}
+
+bool SetKeeper::contains(const model::SetId& id, const Ip& address) const {
+  const auto it = sets_.find(id);
+  if (it == sets_.end()) return false;
+  const Family f = address.family();
+  const Part& part = it->second.of(f);
+  if (part.members) {
+    return std::ranges::any_of(*part.members, [&](const Prefix& p) { return p.contains(address); });
+  }
+  return std::ranges::any_of(part.lengths, [&](unsigned length) {
+    return has(table_, net_set_name(id, f, length), address.masked(length).bytes());
+  });
+}
+
+bool SetKeeper::contains(const model::SetId& id, const Ip& address, std::uint8_t protocol,
+                         std::uint16_t port) const {
+  const auto it = sets_.find(id);
+  const Family f = address.family();
+  return it != sets_.end() && it->second.of(f).ports &&
+         has(table_, port_set_name(id, f),
+             port_key({Prefix::host(address), protocol, port}).bytes());
 }
 
 std::set<model::SetId> SetKeeper::take_changed() { return std::exchange(changed_, {}); }

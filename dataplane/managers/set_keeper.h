@@ -29,6 +29,10 @@ class SetKeeper {
   void set_families(bool v4, bool v6);
 
   [[nodiscard]] const policy::SetShapes& shapes() const { return shapes_; }
+  // Is the address, or the port of it, a member? False for an unknown set.
+  [[nodiscard]] bool contains(const model::SetId& id, const Ip& address) const;
+  [[nodiscard]] bool contains(const model::SetId& id, const Ip& address, std::uint8_t protocol,
+                              std::uint16_t port) const;
   struct Count {
     std::size_t sets = 0, elements = 0;
   };
@@ -46,6 +50,7 @@ class SetKeeper {
     model::SetKind kind = model::SetKind::nets;
     Part v4, v6;
     [[nodiscard]] Part& of(Family f) { return f == Family::v4 ? v4 : v6; }
+    [[nodiscard]] const Part& of(Family f) const { return f == Family::v4 ? v4 : v6; }
   };
   // Members of one family by prefix length.
   using ByLength = std::map<unsigned, std::vector<Prefix>>;

@@ -17,6 +17,7 @@ namespace {
 
 // Dumps come in pieces of at most 32 KiB, and acknowledgements are capped: nothing is longer.
 constexpr std::size_t kReceiveSize = 64 * 1024;
+constexpr int kPiece = 64;                   // datagrams
 constexpr int kAnswerMilliseconds = 30'000;  // the kernel answers at once, or it is stuck
 
 template <typename T>
@@ -73,6 +74,7 @@ Socket::Socket(Socket&& other) noexcept
       port_(other.port_),
       seq_(other.seq_),
       send_buffer_(other.send_buffer_),
+      dump_interrupted_(other.dump_interrupted_),
       buffer_(std::move(other.buffer_)) {}
 
 Socket& Socket::operator=(Socket&& other) noexcept {
@@ -80,6 +82,7 @@ Socket& Socket::operator=(Socket&& other) noexcept {
   std::swap(port_, other.port_);
   std::swap(seq_, other.seq_);
   std::swap(send_buffer_, other.send_buffer_);
+  std::swap(dump_interrupted_, other.dump_interrupted_);
   std::swap(buffer_, other.buffer_);
   return *this;
 }
@@ -172,19 +175,22 @@ Result<void> Socket::request(const Writer& request, std::uint32_t seq, const Han
   return {};
 }
 
-Result<void> Socket::dump(const Writer& request, std::uint32_t seq, const Handler& each) {
-  MARGAY_CHECK(send(request.bytes()));
-  bool interrupted = false;
-  for (;;) {
+Result<void> Socket::start_dump(const Writer& request) {
+  dump_interrupted_ = false;
+  return send(request.bytes());
+}
+
+Result<bool> Socket::read_dump(std::uint32_t seq, const Handler& each, int datagrams) {
+  for (int i = 0; i < datagrams; ++i) {
     MARGAY_TRY(ByteView rest, receive(Wait::yes));
     while (const auto m = next_message(rest)) {
       if (m->seq != seq) continue;
-      if ((m->flags & NLM_F_DUMP_INTR) != 0) interrupted = true;
+      if ((m->flags & NLM_F_DUMP_INTR) != 0) dump_interrupted_ = true;
       if (m->type == NLMSG_DONE) {
         const auto status = m->header<std::int32_t>();
         if (status && *status < 0) return sys_error(-*status, "netlink dump");
-        if (interrupted) return Error{Code::conflict, EINTR, "netlink dump interrupted"};
-        return {};
+        if (dump_interrupted_) return Error{Code::conflict, EINTR, "netlink dump interrupted"};
+        return true;
       }
       if (const auto ack = parse_ack(*m)) {
         if (ack->error != 0) return to_error(refusal(*ack));
@@ -192,6 +198,15 @@ Result<void> Socket::dump(const Writer& request, std::uint32_t seq, const Handle
       }
       each(*m);
     }
+  }
+  return false;
+}
+
+Result<void> Socket::dump(const Writer& request, std::uint32_t seq, const Handler& each) {
+  MARGAY_CHECK(start_dump(request));
+  for (;;) {
+    MARGAY_TRY(const bool complete, read_dump(seq, each, kPiece));
+    if (complete) return {};
   }
 }
 

@@ -62,6 +62,10 @@ class Socket {
   [[nodiscard]] Result<void> dump(const Writer& request, std::uint32_t seq, const Handler& each);
   // The error of a dump says that the same dump may succeed when it is made again.
   [[nodiscard]] static bool was_disturbed(const Error& e);
+  // The same in pieces: after start_dump read_dump until it returns true, at most `datagrams` of
+  // answers each time. Nothing else may be asked on this socket in between.
+  [[nodiscard]] Result<void> start_dump(const Writer& request);
+  [[nodiscard]] Result<bool> read_dump(std::uint32_t seq, const Handler& each, int datagrams);
   // Calls `start` (forget what was gathered, and build the request anew with the given number) and
   // dumps until a pass is consistent, at most `tries` times.
   [[nodiscard]] Result<void> dump_retry(
@@ -88,6 +92,7 @@ class Socket {
   std::uint32_t port_ = 0;
   std::uint32_t seq_ = 0;
   int send_buffer_ = 0;
+  bool dump_interrupted_ = false;
   std::vector<std::uint8_t> buffer_;
 };
 

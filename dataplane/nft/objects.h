@@ -25,7 +25,7 @@ namespace margay::nft {
 // of the kernel; the constructors say which.
 class Packed {
  public:
-  static constexpr std::size_t kCapacity = 40;
+  static constexpr std::size_t kCapacity = 44;  // two IPv6 addresses, protocol, two ports
   constexpr Packed() = default;
   [[nodiscard]] static Packed of(std::span<const std::uint8_t> bytes);  // at most kCapacity
   [[nodiscard]] static Packed u8(std::uint8_t v);

@@ -62,6 +62,7 @@ class BaseChains {
     raw();
     forward();
     input();
+    if (spec_.cut_flows) cut_flows();
     if (spec_.host.any()) host();
     return std::move(out_);
   }
@@ -202,6 +203,21 @@ class BaseChains {
          nft::port(destination, 547), nft::accept()},
         "DHCPv6");
     add(c, {nft::l4proto(kUdp), nft::port(destination, 53), nft::accept()}, "DNS");
+  }
+
+  // Before DNAT, where packets still look as the set has them.
+  void cut_flows() {
+    using Kind = KeyField::Kind;
+    const std::array key{KeyField{Kind::saddr}, KeyField{Kind::daddr}, KeyField{Kind::l4proto},
+                         KeyField{Kind::sport}, KeyField{Kind::dport}};
+    for (const Hook hook : {Hook::prerouting, Hook::output}) {
+      Chain c = base(hook == Hook::output ? "cut-output" : "cut-prerouting", hook, kMangle);
+      add(c, {known_flow(), nft::accept()});
+      for (const Family f : kFamilies) {
+        add(c, {nft::concat_in(f, key, cut_flow_set(f)), nft::drop()}, "of a connection cut");
+      }
+      out_.push_back(std::move(c));
+    }
   }
 
   // --- host endpoints --------------------------------------------------------------------------
@@ -363,6 +379,8 @@ std::string workload_source_set(Family f) {
   return f == Family::v4 ? "workload-source-4" : "workload-source-6";
 }
 
+std::string cut_flow_set(Family f) { return f == Family::v4 ? "cut-flows-4" : "cut-flows-6"; }
+
 bool HostHooks::any() const {
   return input.used() || output.used() || output_after_nat.used() || forward_in.used() ||
          forward_out.used() || before_nat.used() || untracked_in.used() || untracked_out.used();
@@ -384,6 +402,12 @@ std::vector<nft::SetDef> base_sets(const BaseSpec& spec) {
   for (const Family f : kFamilies) {
     out.push_back(
         {workload_source_set(f), {{Datatype::ifname, address_type(f)}, false, std::nullopt}});
+    if (!spec.cut_flows) continue;
+    out.push_back({cut_flow_set(f),
+                   {{address_type(f), address_type(f), Datatype::inet_proto, Datatype::inet_service,
+                     Datatype::inet_service},
+                    false,
+                    std::nullopt}});
   }
   const HostHooks& h = spec.host;
   for (const HostHook* hook : {&h.input, &h.output, &h.output_after_nat, &h.forward_in,

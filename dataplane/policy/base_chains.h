@@ -19,6 +19,9 @@ namespace margay::policy {
 inline constexpr std::string_view kFromWorkload = "from-workload", kToWorkload = "to-workload";
 inline constexpr std::string_view kWorkloads = "workloads";  // interfaces of active ones
 [[nodiscard]] std::string workload_source_set(Family f);     // ifname . address
+// Tuples of the answering side of connections that were cut: source . destination . protocol .
+// ports
+[[nodiscard]] std::string cut_flow_set(Family f);
 
 // Host endpoints at one hook: named interfaces in a verdict map of this name, and the program for
 // every other interface.
@@ -42,6 +45,7 @@ struct BaseSpec {
   HostHooks host;
   std::vector<std::pair<std::string, Prefix>> spoofable;  // interface, what else it may send from
   bool vxlan = false, ipip = false;  // in use: host endpoints let their underlay packets through
+  bool cut_flows = false;  // connections that were cut must not begin from their other end
 };
 
 // `shapes` knows kVxlanHosts and kAllHosts (static_table.h).

@@ -53,6 +53,7 @@ struct PolicyConfig {
   std::chrono::seconds refresh_interval{180};  // NftablesRefreshInterval: full audits; 0: none
   bool floating_ips = false;                   // FloatingIPs
   bool accept_in_foreign_chains = false;       // ForeignDropAction Accept
+  bool cut_flows = false;  // ExistingConnections Cut: what policy denies now does not live on
   friend bool operator==(const PolicyConfig&, const PolicyConfig&) = default;
 };
 

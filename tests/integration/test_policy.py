@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Policies as packets feel them: selectors, order, actions, ports, nets, sets; all changed live."""
 import copy
-from contextlib import contextmanager
+import time
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from lab import latency, resources
 from lab.lab import FAMILIES
 from lab.probe import ALLOWED, DROPPED
 from lab.resources import allow, global_policy, network_policy
+from lab.transfer import Transfer
 
 TARGET = "vxlan-1"
 NEAR, FAR = "routed-1", "vxlan-3"  # a pod of the target's own node, and one behind the tunnel
@@ -221,3 +223,41 @@ def test_a_change_is_enforced_within_a_second_of_apply(cluster):
     assert cut.effect < 1 + cut.command, cut
     back = latency.opening(cluster, FAR, TARGET, lambda: cluster.delete(policy))
     assert back.effect < 1 + back.command, back
+
+
+@contextmanager
+def transfers(cluster, ports):
+    """One TCP transfer in each direction for each port and family, all of them under way."""
+    with ExitStack() as stack:
+        found = [stack.enter_context(Transfer(cluster.pods[FAR], cluster.pods[TARGET], family, port,
+                                              download))
+                 for port in ports for family in FAMILIES for download in (False, True)]
+        cluster.until(lambda: all(t.moves_after(0) for t in found))
+        yield found
+
+
+def test_long_transfers_are_cut_within_a_second_when_asked(cluster):
+    asked = resources.resource("FelixConfiguration", "default", {"existingConnections": "Cut"})
+    node = cluster.nodes["node-1"].ns
+    with applied(cluster, asked):
+        cluster.until(lambda: "cut-flows-4" in node.output("nft", "list", "sets"))
+        with transfers(cluster, [9000]) as denied, transfers(cluster, [9001]) as allowed:
+            started = time.monotonic()
+            with applied_only(cluster, closed_but(allow("TCP", [9001]))):
+                command = time.monotonic() - started
+                cluster.until(lambda: all(t.stopped() for t in denied))
+                last = max(t.arrived for t in denied) - started
+                assert last < 1 + command, (last, command)
+                now = time.monotonic()
+                cluster.until(lambda: all(t.moves_after(now) for t in allowed))
+                # Neither end begins it anew.
+                assert all(t.stopped() for t in denied)
+    cluster.until(lambda: "cut-flows-4" not in node.output("nft", "list", "sets"))
+
+
+def test_long_transfers_live_on_unless_asked(cluster):
+    with transfers(cluster, [9000]) as under_way:
+        with applied(cluster, closed_but(allow("TCP", [80]))):
+            cluster.expect(both(cluster, DROPPED, port=8080))
+            now = time.monotonic()
+            cluster.until(lambda: all(t.moves_after(now) for t in under_way))

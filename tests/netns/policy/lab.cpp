@@ -290,7 +290,7 @@ Fate Lab::send_from_node(const std::string& to, const Packet& given, const Ip& d
 // --- the plane -------------------------------------------------------------------------------
 
 void Lab::start_plane() {
-  plane_ = std::make_unique<managers::PolicyPlane>(loop_, metrics_);
+  plane_ = std::make_unique<managers::PolicyPlane>(loop_, metrics_, nullptr, judge_);
   plane_->set_config(config_);
   const auto r = plane_->start();
   ASSERT_TRUE(r.ok()) << r.error().message();

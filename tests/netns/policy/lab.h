@@ -84,6 +84,7 @@ class Lab : public ::testing::Test {
   metrics::Registry metrics_;
   std::unique_ptr<managers::PolicyPlane> plane_;
   policy::PolicyConfig config_;
+  managers::FlowJudge judge_;  // for start_plane()
   Ip node_v4_, node_v6_;
   std::uint16_t next_port_ = 20000;
 

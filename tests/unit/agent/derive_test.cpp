@@ -49,6 +49,7 @@ TEST(Derive, every_policy_parameter_arrives) {
                                      {"NATOutgoingExclusions", "IPPoolsAndHostIPs"},
                                      {"IptablesNATOutgoingInterfaceFilter", "eth0"},
                                      {"ServiceLoopPrevention", "Reject"},
+                                     {"ExistingConnections", "cut"},
                                      {"FloatingIPs", "Enabled"},
                                      {"NftablesRefreshInterval", "7"}}));
   policy::PolicyConfig want;
@@ -69,6 +70,7 @@ TEST(Derive, every_policy_parameter_arrives) {
   want.nat_interface = "eth0";
   want.loop_prevention = policy::LoopPrevention::reject;
   want.floating_ips = true;
+  want.cut_flows = true;
   want.refresh_interval = std::chrono::seconds(7);
   EXPECT_EQ(p, want);
 }

@@ -109,12 +109,12 @@ TEST(Evaluator, reads_icmp_of_the_packets_family) {
   Packet p = tcp("10.0.0.1", "10.0.0.2");
   p.protocol = 1;
   p.icmp_type = 8;
-  EXPECT_TRUE(matches(rule, p, {}));
+  EXPECT_TRUE(matches(rule, p, EvaluatorTables{}));
   p.icmp_code = 1;
-  EXPECT_FALSE(matches(rule, p, {}));
+  EXPECT_FALSE(matches(rule, p, EvaluatorTables{}));
   p.protocol = 58;
   p.icmp_code = 0;
-  EXPECT_FALSE(matches(rule, p, {}));
+  EXPECT_FALSE(matches(rule, p, EvaluatorTables{}));
 }
 
 class EvaluatorTiers : public ::testing::Test {

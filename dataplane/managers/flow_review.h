@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// Connections that stand when policy becomes stricter: those of the workloads that a change affects
+// are judged again by the tuple of their first packet, and cut when it would be denied now. Related
+// connections stay as long as the one that they belong to. Works through the connection tracking
+// table piece by piece, on the loop of the policy plane, which tells it of every change; one that
+// comes during a walk causes another. Must not know how policy is compiled.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "base/loop/event_loop.h"
+#include "base/metrics.h"
+#include "dataplane/conntrack/walk.h"
+#include "dataplane/managers/flow_blocks.h"
+#include "dataplane/managers/flow_judge.h"
+
+namespace margay::managers {
+
+class FlowReview {
+ public:
+  // What the plane knows, as it is now.
+  struct Sight {
+    const model::PolicyTables& tables;
+    const std::map<model::EndpointId, model::LocalWorkload>& workloads;
+    std::function<bool(const Ip&)> is_host;  // an address of this host, whom policy never stops
+  };
+  // `request`: what was wanted of the table is to be applied; settled() follows.
+  FlowReview(EventLoop& loop, nft::Table& table, Sight sight, FlowJudge judge,
+             metrics::Counter& cut, std::function<void()> request);
+
+  // Off: nothing is remembered. Switched on, everything is judged once.
+  void enable(bool on);
+  void policy_changed(const model::PolicyKey& key);
+  void profile_changed(const std::string& name);
+  void workload_changed(const model::EndpointId& id);
+  void set_changed(const model::SetUpdate& update);
+  void all_changed();
+  // The kernel's table is as wanted.
+  void settled();
+
+ private:
+  struct Due {
+    std::set<model::PolicyKey> policies;
+    std::set<std::string> profiles;
+    std::set<model::EndpointId> workloads;
+    std::unordered_set<Ip> hosts;  // flows with these addresses, whoever has the other end
+    bool all = false;
+    [[nodiscard]] bool any() const {
+      return all || !policies.empty() || !profiles.empty() || !workloads.empty() || !hosts.empty();
+    }
+  };
+  struct Related {  // denied by its own tuple
+    std::vector<std::uint8_t> master;
+    netlink::Writer removal;
+    conntrack::Tuple reply;
+  };
+
+  void begin();
+  void plan(const Due& due);
+  void next_query();
+  void schedule();
+  void step();
+  void look(const conntrack::Flow& flow);
+  void end_of_walk();
+  void give_up(const Error& error);
+  void cut(const conntrack::Tuple& reply, bool over);
+  void send_removals();
+  void arm_expiry();
+  void index_workloads();
+  [[nodiscard]] const model::LocalWorkload* workload_of(const Ip& address) const;
+  [[nodiscard]] const model::LocalWorkload* sender(const Ip& address) const;
+  [[nodiscard]] bool denied(const conntrack::Flow& flow) const;
+
+  EventLoop& loop_;
+  nft::Table& table_;
+  Sight sight_;
+  FlowJudge judge_;
+  metrics::Counter& cut_count_;
+  std::function<void()> request_;
+  bool enabled_ = false;
+  Due due_;  // of the next walk
+
+  // The walk in progress.
+  std::optional<conntrack::Walk> walk_;
+  bool walking_ = false;
+  Clock::duration worked_{};  // on this walk
+  bool all_ = false;
+  std::unordered_set<Ip> addresses_;  // flows with one of these are judged
+  std::vector<conntrack::Query> queries_;
+  std::unordered_map<Ip, const model::LocalWorkload*> by_address_;  // for one step
+  netlink::Writer removals_;                                        // wait until their blocks stand
+  bool blocked_ = false;
+  std::size_t removing_ = 0;
+  std::vector<Related> related_;
+  std::set<std::vector<std::uint8_t>> cut_originals_;
+
+  FlowBlocks blocks_;
+  EventLoop::Timer pause_, expiry_;
+  std::shared_ptr<int> alive_ = std::make_shared<int>(0);  // posted tasks hold it weakly
+};
+
+}  // namespace margay::managers
