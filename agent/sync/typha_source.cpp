@@ -22,6 +22,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
+// Between attempts of gRPC's to connect while a call waits for one.
+constexpr auto kNudge = 1s;
+
 // What is made of a TyphaConfig before anything is attempted.
 struct Way {
   Servers servers;
@@ -82,6 +85,7 @@ class TyphaSource : public Source {
     way_ = std::move(way).value();
     config_ = std::move(config);
     channel_.reset();
+    nudge_.reset();
     backoff_.reset();
     waiting_ = false;
     drop_call();
@@ -102,6 +106,7 @@ class TyphaSource : public Source {
     request.set_syncer_type(config_.syncer_type);
     session_.connected(&request);
     got_message_ = false;
+    nudge();
     call_ = SyncCall::start(loop_, channel_, request, waiting_,
                             {[this](v1::SyncMessage* m) { message(m); },
                              [this](const grpc::Status& s) {
@@ -109,6 +114,14 @@ class TyphaSource : public Source {
                                disconnected(transport::error_from(s, way_.servers.current()));
                              }});
     arm_silence();
+  }
+
+  // gRPC waits for its pauses between attempts by the wall clock: set back an hour, it would be
+  // silent for an hour. When to try again is ours to say.
+  void nudge() {
+    grpc::experimental::ChannelResetConnectionBackoff(channel_.get());
+    nudge_.reset();
+    if (waiting_) nudge_ = loop_.after(kNudge, [this] { nudge(); });
   }
 
   // A new one whenever server or certificates are others than the last time.
@@ -253,6 +266,7 @@ class TyphaSource : public Source {
                  },
                  [this] { drained(); }};
   std::shared_ptr<SyncCall> call_;
+  EventLoop::Timer nudge_;
   EventLoop::Timer timer_;  // the next attempt, or the end of patience
 };
 
