@@ -29,12 +29,18 @@ TEST_F(RoutePlaneFlows, end_when_the_address_moves_or_goes_and_survive_a_flap) {
     flow("172.30.0.9", "10.65.1.2", 1002);
     flow("fd65:1::2", "fd30::9", 1003);
     flow("10.65.1.3", "172.30.0.9", 1004);  // another's
+    // Translated: a service's address leads to the pod, the node's stands for it.
+    run("conntrack -I -p tcp -s 172.30.0.9 -d 10.96.0.1 --sport 1005 --dport 80 -r 10.65.1.2 "
+        "-q 172.30.0.9 --reply-port-src 8080 --reply-port-dst 1005 --state ESTABLISHED -t 600");
+    run("conntrack -I -p tcp -s 10.65.1.2 -d 192.0.2.1 --sport 1006 --dport 80 -r 192.0.2.1 "
+        "-q 172.30.0.1 --reply-port-src 80 --reply-port-dst 30000 --state ESTABLISHED -t 600");
   };
   all();
-  ASSERT_EQ(flows(), "sport=1001 sport=1002 sport=1003 sport=1004 ");
+  const char* complete = "sport=1001 sport=1002 sport=1003 sport=1004 sport=1005 sport=1006 ";
+  ASSERT_EQ(flows(), complete);
   run("ip link set calia1 down; ip link set calia1 up");
   has_route("10.65.1.2", "unicast 10.65.1.2 dev calia1 proto 80 scope link metric 1024");
-  EXPECT_EQ(flows(), "sport=1001 sport=1002 sport=1003 sport=1004 ");
+  EXPECT_EQ(flows(), complete);
   add_pod("calia2");
   apply({workload("b", "calia2", {"10.65.1.2/32"})});
   has_route("10.65.1.2", "unicast 10.65.1.2 dev calia2 proto 80 scope link metric 1024");
