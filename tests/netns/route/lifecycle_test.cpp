@@ -152,6 +152,36 @@ TEST_F(RoutePlaneLife, a_pool_switched_between_vxlan_and_none_follows_live) {
       "unicast 10.65.2.0/26 via 172.30.0.2 dev eth0 proto 80 scope global metric 1024 onlink");
 }
 
+TEST_F(RoutePlaneLife, of_two_nodes_with_one_tunnel_address_the_last_by_name_has_it) {
+  open();
+  const auto entries = [] {
+    return run(
+        "(ip -br neigh show dev vxlan.calico nud permanent; bridge fdb show dev vxlan.calico) | "
+        "tr -s ' ' | sed 's/ *$//' | sort | tr '\n' ';'");
+  };
+  const auto has = [&](const std::string& text) {
+    EXPECT_TRUE(until([&] { return entries() == text; })) << entries();
+  };
+  const std::string two =
+      "10.65.9.2 66:00:00:00:00:02;66:00:00:00:00:02 dst 172.30.1.2 self permanent;";
+  const std::string three =
+      "10.65.9.2 66:00:00:00:00:03;66:00:00:00:00:02 dst 172.30.1.2 self permanent;"
+      "66:00:00:00:00:03 dst 172.30.1.3 self permanent;";
+  apply({local_node(), model::EncapInUse{false, true, false},
+         vtep("n2", "10.65.9.2", "66:00:00:00:00:02", "172.30.1.2")});
+  has(two);
+  apply({vtep("n3", "10.65.9.2", "66:00:00:00:00:03", "172.30.1.3")});
+  has(three);
+  run("ip link del vxlan.calico");  // made anew, with all that belongs to it
+  has(three);
+  apply({model::VtepRemove{"n3", Family::v4}});
+  has(two);
+  apply({vtep("n2", "10.65.9.4", "66:00:00:00:00:04", "172.30.1.2")});
+  has("10.65.9.4 66:00:00:00:00:04;66:00:00:00:00:04 dst 172.30.1.2 self permanent;");
+  apply({model::VtepRemove{"n2", Family::v4}});
+  has("");
+}
+
 TEST_F(RoutePlaneLife, tunnel_parameters_change_live_and_only_the_fixed_ones_make_it_anew) {
   open();
   apply({local_node(), model::EncapInUse{false, true, false},
