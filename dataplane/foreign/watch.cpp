@@ -111,7 +111,6 @@ class Watch::Impl {
 
   void look() {
     const auto start = loop_.now();
-    instruments_.looks.add();
     // The second reading sees what the first one led to.
     for (int pass = 0; pass < 2; ++pass) {
       if (!read() || !edit()) break;
@@ -123,6 +122,7 @@ class Watch::Impl {
 
   bool read() {
     const bool nft = std::exchange(nft_due_, false), legacy = std::exchange(legacy_due_, false);
+    if (nft || legacy) instruments_.looks.add();
     return (!nft || take(nft_.read(), nft_tables_, nft_due_)) &&
            (!legacy || take(read_legacy(), legacy_tables_, legacy_due_));
   }

@@ -211,7 +211,7 @@ TEST_F(Foreign, only_families_in_use_count) {
   if (!has_legacy()) GTEST_SKIP() << kNoLegacy;
   subject_.v6 = false;
   run("ip6tables-nft -P FORWARD DROP; ip6tables-legacy -P FORWARD DROP");
-  watch(true);
+  watch(false);
   ASSERT_TRUE(until([&] { return watch_->drops().size() == 2; }));
   EXPECT_THAT(dropped(), IsEmpty());
   subject_.v6 = true;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Filters that appear, change and go while we watch; accepts of ours that others take away.
 #include <gmock/gmock.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
 #include <sys/file.h>
 
 #include "tests/netns/foreign/fixture.h"
@@ -130,6 +132,40 @@ TEST_F(ForeignWatch, a_held_lock_is_waited_for) {
   ::close(lock);
   EXPECT_TRUE(until([&] { return dropped().empty(); }));
   EXPECT_THAT(watch_->drops()[0].error, IsEmpty());
+}
+
+TEST_F(ForeignWatch, only_what_may_matter_leads_to_a_look) {
+  run("iptables-nft -P FORWARD DROP");
+  watch(false);
+  ASSERT_TRUE(until([&] { return !dropped().empty(); }));
+  struct Row {
+    const char* name;
+    nft::Notice notice;
+    bool matters;
+  };
+  const std::vector<Row> rows{
+      {"an element", {NFT_MSG_NEWSETELEM, NFPROTO_IPV4, "kube", "s", false, {}}, false},
+      {"a set", {NFT_MSG_NEWSET, NFPROTO_IPV4, "filter", "FORWARD", false, {}}, false},
+      {"a rule elsewhere", {NFT_MSG_NEWRULE, NFPROTO_IPV4, "kube", "svc", false, {}}, false},
+      {"another family", {NFT_MSG_NEWRULE, NFPROTO_IPV6, "filter", "FORWARD", false, {}}, false},
+      {"a chain without hook", {NFT_MSG_NEWCHAIN, NFPROTO_IPV4, "kube", "svc", false, {}}, false},
+      {"a base chain", {NFT_MSG_NEWCHAIN, NFPROTO_INET, "fw", "f", true, {}}, true},
+      {"a rule there", {NFT_MSG_NEWRULE, NFPROTO_IPV4, "filter", "FORWARD", false, {}}, true},
+      {"a rule's end", {NFT_MSG_DELRULE, NFPROTO_IPV4, "filter", "FORWARD", false, {}}, true},
+      {"a chain's end", {NFT_MSG_DELCHAIN, NFPROTO_IPV4, "filter", "FORWARD", false, {}}, true},
+      {"a manager", {NFT_MSG_NEWCHAIN, NFPROTO_IPV4, "filter", "DOCKER-USER", false, {}}, true},
+  };
+  for (const Row& row : rows) {
+    SCOPED_TRACE(row.name);
+    const double before = metric("margay_foreign_looks_total");
+    watch_->noticed(&row.notice);
+    subject_.prefixes = {subject_.prefixes[0] + "x"};  // seen, with what else is due
+    set(false);
+    ASSERT_TRUE(until([&] {
+      return watch_->drops()[0].remedy.find(" " + subject_.prefixes[0] + "+") != std::string::npos;
+    }));
+    EXPECT_EQ(metric("margay_foreign_looks_total") - before, row.matters ? 1 : 0);
+  }
 }
 
 TEST_F(ForeignWatch, churn_of_what_cannot_matter_leads_to_no_look) {
