@@ -47,6 +47,7 @@ std::vector<Need> needs_of(const Subject& s) {
     add(Hook::output, to, "packets of this host to workloads");
     if (s.workloads_to_host) add(Hook::input, from, "packets of workloads to this host");
   }
+  // From whom VXLAN may come is the matter of our own tables, which every packet passes too.
   const auto vxlan = [&](const std::optional<std::uint16_t>& port, bool v4) {
     if (!port) return;
     for (const Hook hook : {Hook::input, Hook::output}) {

@@ -26,6 +26,7 @@ namespace {
 
 constexpr const char* kRunDirectory = "/run";
 constexpr std::string_view kLockName = "xtables.lock";
+constexpr const char* kLock = "/run/xtables.lock";
 constexpr int kTries = 3;  // a table may grow between two calls
 
 // Both families have the same numbers and the same structures around the rules.
@@ -172,7 +173,7 @@ Result<std::vector<Table>> read_legacy() {
 Result<void> apply_legacy(const Table& table, const Edit& edit) {
   const Family f = table.families == Families::v4 ? Family::v4 : Family::v6;
   // Without the lock's file no other program uses it either.
-  const Descriptor lock(::open("/run/xtables.lock", O_RDONLY | O_CREAT | O_CLOEXEC, 0600));
+  const Descriptor lock(::open(kLock, O_RDONLY | O_CREAT | O_CLOEXEC, 0600));
   if (lock.get() >= 0 && ::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
     return make_error(Code::unavailable, describe_table(table.backend, table.families, table.name) +
                                              ": another program holds /run/xtables.lock");
@@ -189,7 +190,8 @@ Result<void> apply_legacy(const Table& table, const Edit& edit) {
 
 LegacyEvents::LegacyEvents(EventLoop& loop, std::function<void()> changed)
     : fd_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)), changed_(std::move(changed)) {
-  if (fd_ < 0 || ::inotify_add_watch(fd_, kRunDirectory, IN_CLOSE) < 0) return;
+  if (fd_ < 0 || ::inotify_add_watch(fd_, kRunDirectory, IN_CREATE | IN_MOVED_TO) < 0) return;
+  watch_lock();
   watch_ = loop.readable(fd_, [this] { read(); });
 }
 
@@ -197,6 +199,8 @@ LegacyEvents::~LegacyEvents() {
   watch_.reset();
   if (fd_ >= 0) ::close(fd_);
 }
+
+void LegacyEvents::watch_lock() { lock_ = ::inotify_add_watch(fd_, kLock, IN_CLOSE); }
 
 void LegacyEvents::read() {
   bool seen = false;
@@ -210,7 +214,9 @@ void LegacyEvents::read() {
       std::memcpy(&e, rest.data(), sizeof e);
       const std::size_t length = std::min(rest.size(), sizeof e + e.len);
       const auto name = netlink::Attr{0, rest.subspan(sizeof e, length - sizeof e)}.text();
-      seen |= name == kLockName || (e.mask & IN_Q_OVERFLOW) != 0;
+      const bool made = name == kLockName;
+      if (made) watch_lock();
+      seen |= made || e.wd == lock_ || (e.mask & IN_Q_OVERFLOW) != 0;
       rest = rest.subspan(length);
     }
   }

@@ -32,7 +32,8 @@ class LegacyEvents {
 
  private:
   void read();
-  int fd_ = -1;
+  void watch_lock();
+  int fd_ = -1, lock_ = -1;  // lock_: the lock's watch, of which there is none before the lock
   std::function<void()> changed_;
   EventLoop::Watch watch_;
 };
