@@ -122,7 +122,10 @@ Result<void> Core::start() {
 
 void Core::on_updates(std::vector<sync::Update>&& updates) {
   updates_.add(updates.size());
-  for (sync::Update& u : updates) on_update(std::move(u));
+  for (sync::Update& u : updates) {
+    if (in_sync_) oldest_ = std::min(oldest_.value_or(u.since), u.since);
+    on_update(std::move(u));
+  }
   if (in_sync_) schedule_flush();
 }
 
@@ -171,7 +174,12 @@ void Core::flush() {
   flush_scheduled_ = false;
   const auto begin = loop_.now();
   if (std::exchange(resources_changed_, false)) resolve_config();
-  if (graph_.pending()) outputs_.batch(graph_.flush());
+  const auto oldest = std::exchange(oldest_, std::nullopt);
+  if (graph_.pending()) {
+    model::Batch batch = graph_.flush();
+    batch.since = oldest;
+    outputs_.batch(std::move(batch));
+  }
   if (outputs_.speaker) {
     if (auto speaker = intent_.compute()) outputs_.speaker(*speaker);
   }

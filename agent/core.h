@@ -71,6 +71,7 @@ class Core {
   calc::Graph graph_;
   bgp::Intent intent_;
   Border border_;
+  std::optional<Clock::time_point> oldest_;  // of the updates since the last flush
   bool in_sync_ = false;
   bool resources_changed_ = false;
   bool flush_scheduled_ = false;

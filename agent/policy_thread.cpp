@@ -66,7 +66,7 @@ void PolicyThread::start() {
 }
 
 void PolicyThread::report(const managers::PolicyStatus& status) {
-  health_.report(kSubsystem, status.applied, detail_of(status));
+  health_.report(kSubsystem, status.applied, detail_of(status), status.behind_since);
 }
 
 void PolicyThread::configure(policy::PolicyConfig config) {

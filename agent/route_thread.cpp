@@ -13,6 +13,7 @@ using namespace std::chrono_literals;
 
 std::string detail_of(const dataplane::RoutePlaneStatus& s) {
   if (!s.desired_in_sync) return "waiting for the first complete view";
+  if (!s.last_error.empty()) return s.last_error;
   if (s.failing == 0) return "";
   const dataplane::RouteFailure& first = s.failures.front();
   return std::to_string(s.failing) + " objects failing, first " + first.object + ": " +
@@ -80,7 +81,7 @@ void RouteThread::start() {
 void RouteThread::report() {
   if (!plane_) return;
   const dataplane::RoutePlaneStatus status = plane_->status();
-  health_.report(kSubsystem, status.applied, detail_of(status));
+  health_.report(kSubsystem, status.applied, detail_of(status), status.behind_since);
 }
 
 void RouteThread::bgp_synced() {

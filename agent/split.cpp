@@ -24,6 +24,7 @@ inline constexpr bool for_both =
 SplitBatch split(model::Batch&& batch) {
   SplitBatch out;
   out.policy.in_sync = out.routes.in_sync = batch.in_sync;
+  out.policy.since = out.routes.since = batch.since;
   for (model::Change& change : batch.changes) {
     std::visit(
         [&]<typename T>(T& value) {

@@ -6,6 +6,7 @@
 // take a whole Batch and apply it as one transaction.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -242,6 +243,9 @@ using Change =
 
 struct Batch {
   std::vector<Change> changes;
+  // When the oldest change of the datastore that it follows from was committed, as far as is known,
+  // or received. Absent: nothing of the datastore changed, or it is the first view.
+  std::optional<std::chrono::steady_clock::time_point> since;
   bool in_sync = false;  // true once, with the batch that completes the first whole view
 };
 

@@ -66,8 +66,9 @@ void Cache::begin_history(Revision oldest) {
   history_ = true;
 }
 
-void Cache::apply(const std::vector<datastore::Event>& events, Revision upto) {
-  log_.append(events);
+void Cache::apply(const std::vector<datastore::Event>& events, Revision upto,
+                  Clock::time_point committed) {
+  log_.append(events, committed);
   for (const auto& e : events) {
     if (e.revision > revision_) set(e);
   }

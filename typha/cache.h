@@ -30,7 +30,8 @@ class Cache {
   // values.
   void load(datastore::Listing listing);
   // Changes since the listing; or before it, which only fill the log (begin_history).
-  void apply(const std::vector<datastore::Event>& events, Revision upto);
+  void apply(const std::vector<datastore::Event>& events, Revision upto,
+             Clock::time_point committed = {});
   // What follows up to the loaded revision is history from `oldest`, for clients that resume.
   void begin_history(Revision oldest);
 

@@ -14,18 +14,20 @@ void DeltaLog::reset(Revision base) {
   base_ = base;
 }
 
-void DeltaLog::add(std::string body, Revision upto, std::size_t entries) {
+void DeltaLog::add(std::string body, Revision upto, std::size_t entries,
+                   Clock::time_point committed) {
   const auto size = body.size();
-  deltas_.push_back({std::make_shared<const std::string>(std::move(body)), upto, entries, total_});
+  deltas_.push_back(
+      {std::make_shared<const std::string>(std::move(body)), upto, entries, total_, committed});
   total_ += size;
 }
 
-void DeltaLog::append(const std::vector<datastore::Event>& events) {
+void DeltaLog::append(const std::vector<datastore::Event>& events, Clock::time_point committed) {
   std::string body;
   std::size_t entries = 0;
   Revision upto;
   const auto flush = [&] {
-    if (entries != 0) add(std::exchange(body, {}), upto, std::exchange(entries, 0));
+    if (entries != 0) add(std::exchange(body, {}), upto, std::exchange(entries, 0), committed);
   };
   for (const auto& e : events) {
     for (auto& piece : encode_entry(e)) {
@@ -76,6 +78,7 @@ DeltaLog::Run DeltaLog::run(std::uint64_t sequence) const {
     size += d.body->size();
     entries += d.entries;
     if (!run.bodies.empty() && (size > kMaxBody || entries > kMaxEntries)) break;
+    if (run.bodies.empty()) run.committed = d.committed;
     run.bodies.push_back(d.body);
     run.upto = d.upto;
     ++run.next;

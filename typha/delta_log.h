@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/loop/event_loop.h"
 #include "base/types.h"
 #include "typha/frame.h"
 
@@ -18,8 +19,8 @@ class DeltaLog {
 
   // `base`: the revision after which the first change will come. Sequence numbers go on.
   void reset(Revision base);
-  // Events in revision order, all after the last one's.
-  void append(const std::vector<datastore::Event>& events);
+  // Events in revision order, all after the last one's; when they were committed, if that is known.
+  void append(const std::vector<datastore::Event>& events, Clock::time_point committed = {});
 
   [[nodiscard]] std::uint64_t begin() const { return first_; }  // the oldest held
   [[nodiscard]] std::uint64_t end() const { return first_ + deltas_.size(); }
@@ -40,6 +41,7 @@ class DeltaLog {
     std::vector<Body> bodies;
     Revision upto;
     std::uint64_t next;
+    Clock::time_point committed{};  // the oldest
   };
   [[nodiscard]] Run run(std::uint64_t sequence) const;
 
@@ -49,8 +51,9 @@ class DeltaLog {
     Revision upto;
     std::size_t entries;
     std::uint64_t start;  // bytes of all deltas before this one, ever
+    Clock::time_point committed;
   };
-  void add(std::string body, Revision upto, std::size_t entries);
+  void add(std::string body, Revision upto, std::size_t entries, Clock::time_point committed);
   void trim();
 
   std::size_t max_bytes_;

@@ -145,7 +145,10 @@ void Fanout::follow(Client& c) {
     auto run = cache_.log().run(c.next_delta);
     c.next_delta = run.next;
     c.sent = run.upto;
-    return send(c, Kind::delta, c.sent, std::move(run.bodies));
+    const bool told = run.committed != Clock::time_point{};
+    const auto age = std::chrono::duration_cast<std::chrono::microseconds>(
+        told ? loop_.now() - run.committed : Clock::duration{});
+    return send(c, {encode_delta_head(c.sent, age), std::move(run.bodies)});
   }
   c.sent = cache_.revision();
   if (!std::exchange(c.tell_in_sync, false)) return;
@@ -155,8 +158,11 @@ void Fanout::follow(Client& c) {
 void Fanout::send(Client& c, Kind kind, Revision revision, std::vector<Body> bodies,
                   std::string_view store_id) {
   const bool tells_age = kind == Kind::in_sync || kind == Kind::heartbeat;
-  Message m{encode_head(kind, revision, store_id, tells_age ? staleness() : Staleness{}),
-            std::move(bodies)};
+  send(c, {encode_head(kind, revision, store_id, tells_age ? staleness() : Staleness{}),
+           std::move(bodies)});
+}
+
+void Fanout::send(Client& c, Message m) {
   messages_.add();
   std::size_t size = m.head.size();
   for (const auto& b : m.bodies) size += b->size();

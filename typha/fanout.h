@@ -93,6 +93,7 @@ class Fanout {
   [[nodiscard]] bool too_far_behind(const Client& c) const;
   void send(Client& c, Kind kind, Revision revision, std::vector<Body> bodies = {},
             std::string_view store_id = {});
+  void send(Client& c, Message message);
   void beat();
   [[nodiscard]] Staleness staleness() const;
 

@@ -15,6 +15,7 @@ constexpr char kHeadStoreId = 0x1a;      // SyncMessage.store_id
 constexpr char kEntries = 0x22;          // SyncMessage.entries
 constexpr char kHeadStaleMs = 0x28;      // SyncMessage.stale_ms
 constexpr char kHeadStaleReason = 0x32;  // SyncMessage.stale_reason
+constexpr char kHeadAge = 0x38;          // SyncMessage.age_us
 constexpr char kEntryKey = 0x0a;         // Entry.key; always first
 constexpr char kEntryRevision = 0x18;    // Entry.revision; always second
 constexpr char kEntryValue = 0x12;       // Entry.value
@@ -97,6 +98,12 @@ std::string encode_head(Kind kind, Revision revision, std::string_view store_id,
     append_number(head, kHeadStaleMs, stale.ms);
     append_bytes(head, kHeadStaleReason, std::string_view(stale.reason).substr(0, kMaxReason));
   }
+  return head;
+}
+
+std::string encode_delta_head(Revision upto, std::chrono::microseconds age) {
+  std::string head = encode_head(Kind::delta, upto);
+  if (age.count() > 0) append_number(head, kHeadAge, static_cast<std::uint64_t>(age.count()));
   return head;
 }
 

@@ -5,6 +5,7 @@
 // repeated protobuf field is on the wire. Entries here are always of our own making. Pure.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -44,6 +45,8 @@ struct Staleness {  // of the server's own view, as in sync.proto
 
 [[nodiscard]] std::string encode_head(Kind kind, Revision revision, std::string_view store_id = {},
                                       const Staleness& stale = {});
+// `age`: of the oldest entry; zero when it is not known.
+[[nodiscard]] std::string encode_delta_head(Revision upto, std::chrono::microseconds age);
 
 // One entry; a value that is too long for one message becomes several pieces, each for a message of
 // its own.

@@ -66,7 +66,8 @@ void Upstream::watch(Revision from) {
 void Upstream::events(const std::vector<datastore::Event>& e, Revision upto) {
   delay_ = kFirstDelay;
   changes_.add(e.size());
-  cache_.apply(e, upto);
+  // A store tells at once; of what it tells as history the time is not known.
+  cache_.apply(e, upto, cache_.ready() ? loop_.now() : Clock::time_point{});
   revision_.set(static_cast<double>(cache_.revision().value()));
   changed_();
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <ctime>
 #include <vector>
 
 #include "base/result.h"
@@ -29,6 +30,21 @@ std::string table(const std::vector<Row>& rows) {
   return out;
 }
 
+// What takes less is the usual course of things.
+constexpr std::chrono::seconds kWorthSaying{1};
+
+// "for 20 s, since 2026-01-02T03:04:05+0000"
+std::string since(Clock::duration age) {
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(age);
+  const std::time_t then =
+      std::chrono::system_clock::to_time_t(std::chrono::system_clock::now() - seconds);
+  std::tm local{};
+  localtime_r(&then, &local);
+  std::array<char, 32> text{};
+  (void)std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S%z", &local);
+  return "for " + std::to_string(seconds.count()) + " s, since " + text.data();
+}
+
 }  // namespace
 
 void Health::add(std::string_view subsystem, Limits limits, Clock::time_point now) {
@@ -43,12 +59,14 @@ void Health::beat(std::string_view subsystem, Clock::time_point now) {
   it->second.last_beat = now;
 }
 
-void Health::report(std::string_view subsystem, bool ready, std::string detail) {
+void Health::report(std::string_view subsystem, bool ready, std::string detail,
+                    std::optional<Clock::time_point> behind_since) {
   const std::lock_guard lock(mu_);
   const auto it = subsystems_.find(subsystem);
   MARGAY_ASSERT(it != subsystems_.end());
   it->second.ready = ready;
   it->second.detail = std::move(detail);
+  it->second.behind_since = behind_since;
 }
 
 bool Health::late(const Subsystem& s, Clock::duration limit, Clock::time_point now) {
@@ -62,12 +80,14 @@ Verdict Health::verdict(Clock::time_point now, bool want_ready) const {
   for (const auto& [name, s] : subsystems_) {
     const bool live = !late(s, s.limits.live_within, now);
     const bool on_time = !late(s, s.limits.ready_within, now);
-    const bool ready = live && on_time && s.ready;
+    const auto behind = now - s.behind_since.value_or(now);
+    const bool ready = live && on_time && s.ready && behind <= s.limits.caught_up_within;
     std::string detail = s.detail;
-    if (!on_time) {
-      const auto age = std::chrono::duration_cast<std::chrono::seconds>(now - s.last_beat).count();
-      detail = "no beat for " + std::to_string(age) + " s" + (detail.empty() ? "" : "; " + detail);
-    }
+    const auto before = [&](const std::string& text) {
+      detail = text + (detail.empty() ? "" : "; " + detail);
+    };
+    if (behind >= kWorthSaying) before("not up to date " + since(behind));
+    if (!on_time) before("no beat " + since(now - s.last_beat));
     if (!(want_ready ? ready : live)) reason += (reason.empty() ? "" : "; ") + name + ": " + detail;
     rows.push_back({name, live ? "live" : "not live", ready ? "ready" : "not ready", detail});
   }

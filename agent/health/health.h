@@ -7,6 +7,7 @@
 #include <chrono>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -15,10 +16,12 @@
 namespace margay::health {
 
 struct Limits {
-  Clock::duration ready_within{};  // a beat older than this: not ready
-  Clock::duration live_within{};   // older than this: not live
+  Clock::duration ready_within{};      // a beat older than this: not ready
+  Clock::duration live_within{};       // older than this: not live
+  Clock::duration caught_up_within{};  // behind for longer: not ready
 };
-inline constexpr Limits kLoopLimits{std::chrono::seconds(15), std::chrono::seconds(90)};
+inline constexpr Limits kLoopLimits{std::chrono::seconds(15), std::chrono::seconds(90),
+                                    std::chrono::seconds(15)};
 
 struct Verdict {
   bool good = false;
@@ -30,8 +33,10 @@ class Health {
   // `limits` zero: never late (the subsystem only says ready or not).
   void add(std::string_view subsystem, Limits limits, Clock::time_point now);
   void beat(std::string_view subsystem, Clock::time_point now);
-  // `detail` says why not, or anything worth knowing when ready.
-  void report(std::string_view subsystem, bool ready, std::string detail);
+  // `detail` says why not, or anything worth knowing when ready. `behind_since`: since when it has
+  // not been able to do what it should; that is no reason to be not ready at once.
+  void report(std::string_view subsystem, bool ready, std::string detail,
+              std::optional<Clock::time_point> behind_since = {});
 
   [[nodiscard]] Verdict liveness(Clock::time_point now) const;
   [[nodiscard]] Verdict readiness(Clock::time_point now) const;
@@ -42,6 +47,7 @@ class Health {
     Clock::time_point last_beat;
     bool ready = false;
     std::string detail = "starting";
+    std::optional<Clock::time_point> behind_since = {};
   };
   [[nodiscard]] static bool late(const Subsystem& s, Clock::duration limit, Clock::time_point now);
   [[nodiscard]] Verdict verdict(Clock::time_point now, bool want_ready) const;

@@ -56,7 +56,9 @@ class StoreSource : public Source {
                           {[this](const std::vector<datastore::Event>& events, Revision upto) {
                              std::vector<Update> updates;
                              updates.reserve(events.size());
-                             for (const auto& e : events) updates.push_back({e});
+                             // Told at once: as good as the time of the commit.
+                             for (const auto& e : events)
+                               updates.push_back({e, false, loop_.now()});
                              merger_.filter(updates);
                              outbox_.push(std::move(updates));
                              revision_ = upto;

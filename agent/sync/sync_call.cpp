@@ -61,8 +61,9 @@ void SyncCall::OnReadDone(bool ok) {
     ending = ending_;
   }
   if (ending) return end(true);
-  loop_.post([self = self_, message] {
-    if (!self->abandoned_) self->events_.message(message.get());
+  // Now: the loop may be busy, and its delay is part of ours.
+  loop_.post([self = self_, message, received = Clock::now()] {
+    if (!self->abandoned_) self->events_.message(message.get(), received);
   });
 }
 

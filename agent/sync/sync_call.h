@@ -21,7 +21,7 @@ namespace margay::sync {
 class SyncCall : public grpc::ClientReadReactor<v1::SyncMessage> {
  public:
   struct Events {  // on the loop
-    std::function<void(v1::SyncMessage*)> message;
+    std::function<void(v1::SyncMessage*, Clock::time_point received)> message;
     std::function<void(const grpc::Status&)> done;
   };
   // The loop must live until the SyncCall's destructor has returned.

@@ -50,6 +50,8 @@ struct Way {
   }
 };
 
+constexpr std::uint64_t kOldest = 86'400'000'000;  // microseconds: no change is on its way longer
+
 class TyphaSource : public Source {
  public:
   TyphaSource(EventLoop& loop, TyphaConfig config, Callbacks callbacks, Way way)
@@ -108,7 +110,7 @@ class TyphaSource : public Source {
     got_message_ = false;
     nudge();
     call_ = SyncCall::start(loop_, channel_, request, waiting_,
-                            {[this](v1::SyncMessage* m) { message(m); },
+                            {[this](v1::SyncMessage* m, Clock::time_point at) { message(m, at); },
                              [this](const grpc::Status& s) {
                                call_.reset();
                                disconnected(transport::error_from(s, way_.servers.current()));
@@ -134,7 +136,7 @@ class TyphaSource : public Source {
     return {};
   }
 
-  void message(v1::SyncMessage* m) {
+  void message(v1::SyncMessage* m, Clock::time_point received) {
     arm_silence();
     if (!std::exchange(got_message_, true)) {
       waiting_ = false;
@@ -146,6 +148,8 @@ class TyphaSource : public Source {
       ++status_.snapshots;
       if (std::exchange(status_.in_sync, false)) tell();
     }
+    const auto age = std::chrono::microseconds(std::min<std::uint64_t>(m->age_us(), kOldest));
+    for (Update& u : effects->updates) u.since = received - age;
     outbox_.push(std::move(effects->updates));
     if (effects->in_sync) {
       outbox_.then(

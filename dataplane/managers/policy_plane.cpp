@@ -10,6 +10,7 @@
 #include "dataplane/foreign/watch.h"
 #include "dataplane/managers/endpoint_book.h"
 #include "dataplane/managers/flow_review.h"
+#include "dataplane/managers/latency.h"
 #include "dataplane/managers/program_book.h"
 #include "dataplane/managers/set_keeper.h"
 #include "dataplane/managers/static_book.h"
@@ -122,11 +123,14 @@ class PolicyPlane::Impl {
         metrics_(metrics),
         instruments_(metrics),
         on_status_(std::move(on_status)),
-        judge_(std::move(judge)) {}
+        judge_(std::move(judge)),
+        latency_(metrics, "policy") {}
 
   // Taken in one go with what else waits, so that a repair in between never applies half of it.
   void apply(model::Batch batch) {
     if (batch.in_sync) in_sync_ = true;
+    for (const model::Change& c : batch.changes) note_endpoint(c, batch.since);
+    latency_.arrived(batch.since);
     std::move(batch.changes.begin(), batch.changes.end(), std::back_inserter(waiting_));
     schedule();
   }
@@ -264,6 +268,9 @@ class PolicyPlane::Impl {
       std::visit([this](auto& change) { take(change); }, c);
     }
     prepare();
+    for (Outcome& o : outcomes_) o.due = true;
+    if (!behind_since_) behind_since_ = loop_.now();
+    for (const auto& [id, since] : std::exchange(arrived_, {})) fresh_.push_back(since);
     instruments_.compile_seconds.observe(seconds_since(start));
     asked_ = loop_.now();
     // One transaction for all that can be seen: a packet meets the state before or after it.
@@ -323,22 +330,40 @@ class PolicyPlane::Impl {
     tables_->statics.set_floating(std::move(all));
   }
 
+  // When endpoints that nobody knew before were first heard of.
+  void note_endpoint(const model::Change& change, std::optional<Clock::time_point> since) {
+    const auto* workload = std::get_if<model::LocalWorkload>(&change);
+    if (workload == nullptr || !since || !tables_) return;
+    if (tables_->endpoints.workloads().contains(workload->id)) return;
+    arrived_.try_emplace(workload->id, *since);
+  }
+
   struct Outcome {  // of the last apply of one table
     bool good = false;
+    bool due = false;  // what was asked for is not all done
     std::string error;
     std::vector<std::string> refused;
   };
 
   // After each apply of one of the tables, whoever asked for it.
   void applied(const nft::Table& table, const Result<nft::Progress>& result) {
-    Outcome& o = outcomes_[&table == &tables_->endpoint_table ? kEndpoints : kStatic];
+    const bool of_endpoints = &table == &tables_->endpoint_table;
+    Outcome& o = outcomes_[of_endpoints ? kEndpoints : kStatic];
     o = {};
     if (!result.ok()) {
+      o.due = true;
+      if (!behind_since_) behind_since_ = loop_.now();
       instruments_.failures.add();
       o.error = table.name() + ": " + result.error().message();
     } else {
       const nft::Progress& p = result.value();
       o.good = !p.more;
+      o.due = p.more;
+      if (p.more) behind_since_ = loop_.now();  // it goes on
+      written_ = written_ || p.changed();
+      if (of_endpoints) {
+        for (const auto since : std::exchange(fresh_, {})) latency_.endpoint(since, loop_.now());
+      }
       instruments_.messages.add(p.messages);
       instruments_.repairs.add(p.repairs);
       repairs_ += p.repairs;
@@ -346,6 +371,10 @@ class PolicyPlane::Impl {
         o.refused.push_back(r.error.message());
       }
       for (const std::string& w : p.waiting) o.refused.push_back(w + ": waits for another");
+    }
+    if (!outcomes_[kEndpoints].due && !outcomes_[kStatic].due) {
+      behind_since_.reset();
+      latency_.settled(std::exchange(written_, false), loop_.now());
     }
     instruments_.applies.add();
     if (&table == &tables_->static_table) instruments_.seconds.observe(seconds_since(asked_));
@@ -376,6 +405,7 @@ class PolicyPlane::Impl {
         !good || scheduled_ || tables_->endpoint_table.pending() || tables_->static_table.pending();
     next.applied = next.applied || good;
     if (good) next.last_apply = loop_.now();
+    next.behind_since = behind_since_;
     if (next.quarantined != status_.quarantined) {
       for (const std::string& q : next.quarantined) {
         log::error("policy_quarantined", kv("object", q));
@@ -410,6 +440,7 @@ class PolicyPlane::Impl {
     PolicyStatus next = status_;
     next.in_sync = in_sync_;
     next.pending = true;
+    next.behind_since = behind_since_;
     publish(std::move(next));
   }
 
@@ -491,6 +522,11 @@ class PolicyPlane::Impl {
   std::array<Outcome, 2> outcomes_;
   std::uint64_t repairs_ = 0;
   Clock::time_point asked_{};
+  std::optional<Clock::time_point> behind_since_;
+  bool written_ = false;                                    // for what is due
+  std::map<model::EndpointId, Clock::time_point> arrived_;  // new endpoints, until run()
+  std::vector<Clock::time_point> fresh_;                    // new ones in what is due
+  dataplane::Latency latency_;
   EventLoop::Timer refused_retry_, audit_;
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);  // posted tasks hold it weakly
 };

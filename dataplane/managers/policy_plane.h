@@ -12,6 +12,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,7 +30,10 @@ struct PolicyStatus {
   bool applied = false;    // and it stands in the kernel (stays true while later changes wait)
   bool pending = false;    // something wanted is not yet in the kernel
   std::string last_error;  // of the last apply; empty after a good one
-  Clock::time_point last_apply{};         // when the kernel last took (or needed) nothing more
+  Clock::time_point last_apply{};  // when the kernel last took (or needed) nothing more
+  // Since when something wanted has been waiting while the kernel took nothing; absent: all is
+  // well.
+  std::optional<Clock::time_point> behind_since;
   std::vector<std::string> quarantined;   // objects the kernel refused, "name: reason"
   std::vector<std::string> fails_closed;  // policies that deny because a set of theirs is unknown
   std::size_t chains = 0, rules = 0, sets = 0, elements = 0;  // wanted, both tables

@@ -68,13 +68,16 @@ RoutePlane::Impl::Impl(EventLoop& loop, RouteConfig config, RoutePlaneEvents eve
         const link::Interface* i = links_.by_index(index);
         return i != nullptr && (is_tunnel(i->link.name) || is_workload(i->link.name));
       }),
-      chooser_(config_, links_, routes_.foreign()) {}
+      chooser_(config_, links_, routes_.foreign()),
+      latency_(registry, "routes") {}
 
 RoutePlaneStatus RoutePlane::Impl::status() const {
   RoutePlaneStatus s;
   s.desired_in_sync = desired_in_sync_;
   s.applied = applied_;
   s.last_apply = last_apply_;
+  s.behind_since = behind_since_;
+  s.last_error = last_error_;
   s.pending = routes_.pending() + neighbours_.pending() + undecided_.size() + bgp_queue_.size();
   s.routes_wanted = routes_.wanted();
   s.routes_installed = routes_.present();

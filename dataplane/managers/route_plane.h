@@ -113,6 +113,10 @@ struct RoutePlaneStatus {
   bool desired_in_sync = false;  // the first in_sync batch has come
   bool applied = false;          // all of it has been tried once
   std::optional<Clock::time_point> last_apply;
+  // Since when a tunnel device, or the reading of the kernel, has been failing, or a long write has
+  // been getting nowhere; absent: all is well. Single routes that are refused are only `failures`.
+  std::optional<Clock::time_point> behind_since;
+  std::string last_error;   // of the last reading or writing as a whole; empty after a good one
   std::size_t pending = 0;  // objects that differ and are neither failing nor waiting
   std::size_t routes_wanted = 0;
   std::size_t routes_installed = 0;

@@ -14,6 +14,7 @@
 #include "dataplane/conntrack/flows.h"
 #include "dataplane/link/link_view.h"
 #include "dataplane/link/vxlan_device.h"
+#include "dataplane/managers/latency.h"
 #include "dataplane/managers/route_chooser.h"
 #include "dataplane/managers/route_plane.h"
 #include "dataplane/managers/vtep_book.h"
@@ -88,6 +89,9 @@ class RoutePlane::Impl {
   [[nodiscard]] bool write(Clock::time_point now);
   [[nodiscard]] bool write_devices(Clock::time_point now);
   void report();
+  void settle(bool more);
+  void note_endpoint(const model::LocalWorkload& workload, std::optional<Clock::time_point> since);
+  [[nodiscard]] bool programmed(const model::LocalWorkload& workload) const;
   void arm(Clock::time_point now);
   void arm_audit();
   void fail(const Error& error);
@@ -129,7 +133,13 @@ class RoutePlane::Impl {
   std::uint64_t repairs_ = 0;  // of devices and sysctls; the tables count their own
   std::uint64_t reported_repairs_ = 0;
   std::uint64_t resyncs_ = 0;
-  std::optional<Clock::time_point> last_apply_;
+  std::optional<Clock::time_point> last_apply_, behind_since_;
+  std::string last_error_;
+  Latency latency_;
+  bool wrote_ = false;    // in this step
+  bool written_ = false;  // since latency_ last settled
+  bool fresh_due_ = false;
+  std::map<model::EndpointId, Clock::time_point> fresh_;  // endpoints not programmed yet
   bool scheduled_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // posted steps look at it
   EventLoop::Watch watch_;

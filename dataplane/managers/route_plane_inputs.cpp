@@ -56,7 +56,11 @@ void RoutePlane::Impl::drain() {
 // --- desired state ---------------------------------------------------------------------------
 
 void RoutePlane::Impl::apply(const model::Batch& batch) {
-  for (const model::Change& change : batch.changes) take(change);
+  latency_.arrived(batch.since);
+  for (const model::Change& change : batch.changes) {
+    if (const auto* w = std::get_if<model::LocalWorkload>(&change)) note_endpoint(*w, batch.since);
+    take(change);
+  }
   if (batch.in_sync) desired_in_sync_ = true;
   schedule();
 }
@@ -83,6 +87,13 @@ void RoutePlane::Impl::change_vtep(const std::string& node, Family family, const
   const auto before = all.find(node);
   vteps_[family == Family::v4 ? 0 : 1].change(before == all.end() ? nullptr : &before->second, now);
   now == nullptr ? chooser_.remove_vtep(node, family) : chooser_.set(*now);
+}
+
+void RoutePlane::Impl::note_endpoint(const model::LocalWorkload& workload,
+                                     std::optional<Clock::time_point> since) {
+  if (!since || chooser_.workloads().find(workload.id) != nullptr) return;
+  fresh_.emplace(workload.id, *since);
+  fresh_due_ = true;
 }
 
 void RoutePlane::Impl::set_config(RouteConfig config) {
@@ -231,6 +242,7 @@ void RoutePlane::Impl::read_again() {
       return;
     }
     read_failures_ = 0;
+    last_error_.clear();
   }
   if (read_routes_needed_) {
     if (const auto done = read_routes(); !done.ok()) fail(done.error());
@@ -247,6 +259,7 @@ void RoutePlane::Impl::read_again() {
 void RoutePlane::Impl::fail(const Error& error) {
   constexpr unsigned kTooMany = 5;
   log::warn("route_read_failed", kv("error", error));
+  last_error_ = error.message();
   if (++read_failures_ == kTooMany && events_.on_fatal) {
     events_.on_fatal("reading the kernel: " + error.message());
   }

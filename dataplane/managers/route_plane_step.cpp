@@ -39,6 +39,7 @@ void RoutePlane::Impl::step() {
   const Clock::time_point now = loop_.now();
   const auto started = Clock::now();
   wake_.reset();
+  wrote_ = false;
   take_bgp(kBgpPerStep);
   refresh_filter();
   read_again();
@@ -53,6 +54,7 @@ void RoutePlane::Impl::step() {
   // Before the whole view and our own reading nothing is written.
   bool more = !bgp_queue_.empty() || !undecided_.empty();
   if (desired_in_sync_ && !read_all_needed_) more = write(now) || more;
+  settle(more);
   report();
   if (desired_in_sync_ && !more && !applied_ && !read_all_needed_) {
     applied_ = true;
@@ -217,7 +219,7 @@ bool RoutePlane::Impl::write_devices(Clock::time_point now) {
     const link::Interface* before = links_.by_name(device.name());
     const IfIndex old = before == nullptr ? IfIndex{} : before->link.index;
     if (!device.apply(requests_, links_, now)) continue;
-    written = true;
+    written = wrote_ = true;
     const link::Interface* after = links_.by_name(device.name());
     // A device that we have not read: its entries, if it had any, are ours to compare.
     if (after != nullptr && after->link.index != old && after->link.vxlan) {
@@ -239,7 +241,9 @@ bool RoutePlane::Impl::write(Clock::time_point now) {
   const auto settings = sysctls_.apply(now);
   repairs_ += settings.repaired;
   metrics_.written.add(settings.written);
-  if (const auto done = neighbours_.apply(requests_, now); !done.ok()) fail(done.error());
+  const auto entries = neighbours_.apply(requests_, now);
+  if (!entries.ok()) fail(entries.error());
+  wrote_ = wrote_ || settings.written > 0 || (entries.ok() && *entries);
   bool more = false;
   if (flows_ && flows_->pending()) {
     // Before the route of the new owner stands.
@@ -257,9 +261,46 @@ bool RoutePlane::Impl::write(Clock::time_point now) {
   metrics_.written.add(done->written);
   metrics_.removed.add(done->removed);
   metrics_.refused.add(done->refused);
+  wrote_ = wrote_ || done->written + done->removed > 0;
   if (done->unsure) read_all_needed_ = true;
   last_apply_ = now;
   return more || done->more || done->unsure;
+}
+
+// How far behind we are, and how long what is done has taken.
+void RoutePlane::Impl::settle(bool more) {
+  const Clock::time_point now = loop_.now();
+  const bool stuck =
+      read_all_needed_ || !last_error_.empty() ||
+      std::ranges::any_of(vxlan_, [](const auto& d) { return d.retry().size() > 0; });
+  if (!desired_in_sync_ || (!more && !stuck)) {
+    behind_since_.reset();
+  } else if (!behind_since_ || (wrote_ && !stuck)) {
+    behind_since_ = now;
+  }
+  written_ = written_ || wrote_;
+  if (!more && !stuck) latency_.settled(std::exchange(written_, false), now);
+  if (!wrote_ && !std::exchange(fresh_due_, false)) return;
+  for (auto it = fresh_.begin(); it != fresh_.end();) {
+    const model::LocalWorkload* workload = chooser_.workloads().find(it->first);
+    if (workload != nullptr && !programmed(*workload)) {
+      ++it;
+      continue;
+    }
+    if (workload != nullptr) {
+      const link::Interface* i = links_.by_name(workload->interface_name);
+      latency_.endpoint(std::max(it->second, i->since), now);
+    }
+    it = fresh_.erase(it);
+  }
+}
+
+bool RoutePlane::Impl::programmed(const model::LocalWorkload& workload) const {
+  if (links_.by_name(workload.interface_name) == nullptr) return false;
+  return std::ranges::all_of(workload.addresses, [this](const Prefix& address) {
+    const auto chosen = chosen_.find(address);
+    return chosen != chosen_.end() && routes_.installed({address, chosen->second, 0});
+  });
 }
 
 // --- time ------------------------------------------------------------------------------------

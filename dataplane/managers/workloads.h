@@ -29,6 +29,10 @@ class Workloads {
   [[nodiscard]] Touched remove(const model::EndpointId& id);
   [[nodiscard]] Touched set_floating_ips(bool on);
 
+  [[nodiscard]] const model::LocalWorkload* find(const model::EndpointId& id) const {
+    const auto it = workloads_.find(id);
+    return it == workloads_.end() ? nullptr : &it->second;
+  }
   // The active endpoint of an interface; null when there is none.
   [[nodiscard]] const model::LocalWorkload* on(const std::string& interface) const;
   // The addresses that interface answers for (none when its endpoint is administratively down).

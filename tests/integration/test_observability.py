@@ -3,9 +3,11 @@
 import re
 import signal
 import socket
+import subprocess
+from contextlib import contextmanager
 
 import pytest
-from lab import programs
+from lab import programs, resources
 from lab.programs import TYPHA_HEALTH_PORT, TYPHA_METRICS_PORT, http_get
 
 ROOT = programs.Path(__file__).resolve().parents[2]
@@ -40,6 +42,90 @@ def test_metrics_are_in_prometheus_form(cluster):
             base = re.sub(r"_(bucket|sum|count)$", "", match[1])
             assert match[1] in typed or base in typed, line
             assert match[1].startswith(("margay_", "process_")), line
+
+
+def counts(cluster, node, name):
+    """Of a histogram, by plane."""
+    metrics = cluster.agents[node].metrics()
+    return {plane: metrics[f'{name}_count{{plane="{plane}"}}'] for plane in ("policy", "routes")}
+
+
+def test_how_long_a_change_takes_into_the_kernel_is_measured(cluster):
+    """Each plane counts the changes that made it write, and no others."""
+    name = "margay_datastore_to_kernel_seconds"
+    before = counts(cluster, "node-1", name)
+    policy = resources.global_policy("counted", "pool == 'routed'", ingress=[resources.allow()])
+    for change in (cluster.apply, cluster.delete):
+        change(policy)
+        before["policy"] += 1
+        cluster.until(lambda: counts(cluster, "node-1", name) == before, 5,
+                      lambda: f"{counts(cluster, 'node-1', name)}, not {before}")
+    cluster.apply(resources.resource("GlobalNetworkSet", "nobody-asks", {"nets": ["192.0.2.0/24"]}))
+    cluster.delete(resources.resource("GlobalNetworkSet", "nobody-asks", {}))
+    cluster.apply(policy)
+    before["policy"] += 1
+    cluster.until(lambda: counts(cluster, "node-1", name) == before)
+    cluster.delete(policy)
+    total = cluster.agents["node-1"].metrics()[f'{name}_sum{{plane="policy"}}']
+    assert total > 0
+
+
+def test_how_long_an_endpoint_takes_is_measured(cluster):
+    name = "margay_endpoint_programming_seconds"
+    before = counts(cluster, "node-1", name)
+    pod = cluster.add_pod("timed", "node-1", "routed")
+    after = {plane: count + 1 for plane, count in before.items()}
+    cluster.until(lambda: counts(cluster, "node-1", name) == after)
+    changed = cluster.endpoint(pod, labels={"new": "label"})
+    cluster.apply(changed)
+    cluster.delete_pod(pod)
+    late = cluster.add_pod("late-link", "node-1", "routed", attach=False)
+    cluster.until(lambda: counts(cluster, "node-1", name)["policy"] == after["policy"] + 1)
+    assert counts(cluster, "node-1", name)["routes"] == after["routes"], "it has no interface"
+    cluster.fabric.attach(late)
+    cluster.until(lambda: counts(cluster, "node-1", name)["routes"] == after["routes"] + 1)
+    cluster.delete_pod(late)
+
+
+@contextmanager
+def a_table_taken_away(ns):
+    """By a program that owns it: every transaction of ours is refused as long as it lives."""
+    owner = ns.spawn(["nft", "-i"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    try:
+        owner.stdin.write("delete table inet margay; add table inet margay { flags owner; }\n")
+        owner.stdin.flush()
+        yield
+    finally:
+        owner.stdin.close()
+        owner.wait(10)
+
+
+def not_up_to_date(cluster, agent):
+    """What readiness says, once it says since when and why."""
+    cluster.until(lambda: re.search(r"policy.*not up to date for \d+ s, since 20\S+; margay: .*not "
+                                    "permitted", agent.get("/readiness")[1]), 5,
+                  lambda: str(agent.get("/readiness")))
+    return agent.get("/readiness")
+
+
+def test_applies_that_fail_are_said_with_the_reason_and_since_when(cluster):
+    agent = cluster.agents["node-2"]
+    with a_table_taken_away(cluster.nodes["node-2"].ns):
+        assert not_up_to_date(cluster, agent)[0] == 200, "for a while that is no reason"
+        assert cluster.agents["node-2"].get("/liveness")[0] == 200
+    cluster.until(lambda: "not up to date" not in agent.get("/readiness")[1], 20)
+    cluster.expect(cluster.paths("vxlan-1", "vxlan-2"))
+
+
+@pytest.mark.long
+def test_applies_that_fail_for_long_end_readiness(cluster):
+    agent = cluster.agents["node-2"]
+    with a_table_taken_away(cluster.nodes["node-2"].ns):
+        not_up_to_date(cluster, agent)
+        cluster.until(lambda: agent.get("/readiness")[0] == 503, 20)
+        assert agent.get("/readiness")[1].startswith("not ready: policy: not up to date for ")
+        assert agent.get("/liveness")[0] == 200
+    cluster.wait_agent_ready("node-2")
 
 
 def test_probes_listen_on_the_loopback_only(cluster):

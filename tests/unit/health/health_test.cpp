@@ -26,12 +26,38 @@ TEST(Health, a_late_beat_fails_readiness_first_and_liveness_later) {
   h.report("core", true, "");
   EXPECT_TRUE(h.readiness(t + 15s).good);
   EXPECT_FALSE(h.readiness(t + 16s).good);
-  EXPECT_EQ(first_line(h.readiness(t + 16s)), "not ready: core: no beat for 16 s");
+  EXPECT_TRUE(
+      first_line(h.readiness(t + 16s)).starts_with("not ready: core: no beat for 16 s, since 20"));
   EXPECT_TRUE(h.liveness(t + 90s).good);
   EXPECT_FALSE(h.liveness(t + 91s).good);
   h.beat("core", t + 91s);
   EXPECT_TRUE(h.liveness(t + 91s).good);
   EXPECT_TRUE(h.readiness(t + 91s).good);
+}
+
+TEST(Health, who_cannot_do_its_work_for_long_is_not_ready_but_live) {
+  Health h;
+  const Clock::time_point t{};
+  h.add("policy", kLoopLimits, t);
+  h.beat("policy", t + 90s);
+  h.report("policy", true, "margay: EPERM", t + 80s);
+  EXPECT_EQ(first_line(h.readiness(t + 95s)), "ok");
+  EXPECT_NE(h.readiness(t + 95s).body.find("not up to date for 15 s, since 20"), std::string::npos);
+  const Verdict late = h.readiness(t + 96s);
+  EXPECT_FALSE(late.good);
+  EXPECT_TRUE(first_line(late).starts_with("not ready: policy: not up to date for 16 s, since "));
+  EXPECT_TRUE(first_line(late).ends_with("; margay: EPERM"));
+  EXPECT_TRUE(h.liveness(t + 96s).good);
+  h.report("policy", true, "");
+  EXPECT_EQ(first_line(h.readiness(t + 96s)), "ok");
+}
+
+TEST(Health, what_passes_at_once_is_not_worth_a_word) {
+  Health h;
+  const Clock::time_point t{};
+  h.add("policy", kLoopLimits, t);
+  h.report("policy", true, "", t);
+  EXPECT_EQ(h.readiness(t + 900ms).body.find("not up to date"), std::string::npos);
 }
 
 TEST(Health, names_every_subsystem_that_is_not_ready_with_its_reason) {

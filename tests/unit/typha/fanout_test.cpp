@@ -79,9 +79,9 @@ class FanoutTest : public ::testing::Test {
     cache_.load(std::move(l));
     fanout_.changed();
   }
-  void change(int i, const std::string& value) {
+  void change(int i, const std::string& value, Clock::time_point committed = {}) {
     ++revision_;
-    cache_.apply({{key(i), value, false, Revision(revision_)}}, Revision(revision_));
+    cache_.apply({{key(i), value, false, Revision(revision_)}}, Revision(revision_), committed);
     fanout_.changed();
   }
   void add(FakeClient& c, Subscriber s = {}) {
@@ -214,6 +214,25 @@ TEST_F(FanoutTest, a_lagging_client_is_given_many_deltas_in_one_message) {
   c.take_all();
   EXPECT_THAT(c.kinds, ElementsAre("delta"));
   for (int i = 0; i < 10; ++i) EXPECT_EQ(c.state[key(i)], std::to_string(i));
+}
+
+TEST_F(FanoutTest, a_delta_tells_how_old_its_oldest_change_is) {
+  load(3);
+  FakeClient c;
+  add(c);
+  c.take_all();
+  change(0, "a", loop_.now());
+  EXPECT_EQ(c.last.age_us(), 0U) << "sent at once";
+  loop_.advance(5ms);
+  change(1, "b", loop_.now());
+  loop_.advance(2ms);
+  change(2, "c", loop_.now());
+  loop_.advance(1ms);
+  c.take();
+  EXPECT_EQ(c.last.age_us(), 3000U) << "of b, which waited for the client";
+  c.take();
+  change(0, "d");
+  EXPECT_EQ(c.last.age_us(), 0U) << "not known";
 }
 
 TEST_F(FanoutTest, a_slow_client_is_moved_to_a_newer_snapshot) {
