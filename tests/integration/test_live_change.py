@@ -295,6 +295,7 @@ ROWS: dict[str, Row] = {
     "DeviceRouteSourceAddressIPv6": Row("fd31:0:0:1::11",
                                         there("routes", "dev cali.* src fd31:0:0:1::11")),
     "DisableConntrackInvalidCheck": Row(True, gone("nft", '"invalid"')),
+    "ExistingConnections": Row("Cut", there("nft", "cut-flows-4", "cut-flows-6")),
     "ExternalNodesCIDRList": Row(["192.0.2.0/24"], there(
         "nft", r"set margay vxlan-hosts\S+ .*192\.0\.2\.0", r"set margay-static vxlan-hosts\S+ .*192\.0\.2\.0")),
     "FailsafeInboundHostPorts": Row([{"protocol": "tcp", "port": 2222}], there("nft", "2222")),
