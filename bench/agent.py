@@ -43,6 +43,7 @@ class Result:
     ours: list[dict[str, float]] = field(default_factory=list)
     peer: list[dict[str, float]] = field(default_factory=list)
     params: dict[str, object] = field(default_factory=dict)  # beyond those of every benchmark
+    ratios: list[dict[str, float]] = field(default_factory=list)  # likewise, of one run each
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import agent
+import calc
 import churn
 import foreign
 import idle
@@ -27,6 +28,7 @@ class Benchmark:
     runs: int = 3
     tries: int = 0
     seconds: float = 0
+    cluster: bool = True  # it needs typha and a generated cluster of the scale
 
 
 BENCHMARKS = {
@@ -36,6 +38,7 @@ BENCHMARKS = {
     "idle": Benchmark(idle.run, runs=1, seconds=300),
     "foreign-churn": Benchmark(foreign.run, seconds=20),
     "churn": Benchmark(churn.run, scale="S3"),
+    "calc": Benchmark(calc.run, cluster=False),
 }
 
 
@@ -52,7 +55,7 @@ def report(name: str, params: dict, seed: int, result: agent.Result) -> dict:
     ours, peer = median(result.ours), median(result.peer)
     ratio = {short: round(ours[key] / peer[key], 3)
              for short, key in (("wall", "wall_s"), ("cpu", "cpu_s"), ("rss", "rss_mib"))
-             if peer.get(key) and key in ours}
+             if peer.get(key) and key in ours} | median(result.ratios)
     named = {"name": result.peer_name, "version": result.peer_version} if result.peer_name else {}
     return {"bench": name, "params": params, "seed": seed, "runs": len(result.ours), "ours": ours,
             "peer": named | peer, "ratio": ratio}
@@ -84,7 +87,9 @@ def main() -> int:
     except (agent.BenchFailed, writer.WriteFailed) as error:
         print(f"bench/run {name}: {error}", file=sys.stderr)
         return 1
-    params = {"scale": options.scale, "build": "release", "tls": "mutual", "backend": "vxlan"}
+    params = {"build": "release"}
+    if BENCHMARKS[name].cluster:
+        params |= {"scale": options.scale, "tls": "mutual", "backend": "vxlan"}
     print(json.dumps(report(name, params | result.params, options.seed, result)))
     return 0
 

@@ -63,17 +63,22 @@ class IdList {
 };
 
 // Linear probing, deletion by shifting back. `hash_of(index)` must be what it was on insertion.
+// Each slot has eight bits of its hash beside it, so that a search looks at hardly any record but
+// the one it is for: records are cold.
 class IndexTable {
  public:
   [[nodiscard]] std::size_t size() const { return size_; }
-  [[nodiscard]] std::size_t bytes() const { return slots_.capacity() * sizeof(std::uint32_t); }
+  [[nodiscard]] std::size_t bytes() const {
+    return slots_.capacity() * (sizeof(std::uint32_t) + sizeof(std::uint8_t));
+  }
 
   // The index for which `equal(index)` holds, or kNone.
   template <typename Equal>
   [[nodiscard]] std::uint32_t find(std::size_t hash, const Equal& equal) const {
     if (slots_.empty()) return kNone;
+    const std::uint8_t tag = tag_of(hash);
     for (std::size_t i = home(hash);; i = next(i)) {
-      if (slots_[i] == kNone || equal(slots_[i])) return slots_[i];
+      if (slots_[i] == kNone || (tags_[i] == tag && equal(slots_[i]))) return slots_[i];
     }
   }
 
@@ -96,6 +101,7 @@ class IndexTable {
       // Does the entry's home lie outside (hole, i]? Then it may move into the hole.
       if (((i - want) & mask()) < ((i - hole) & mask())) continue;
       slots_[hole] = slots_[i];
+      tags_[hole] = tags_[i];
       hole = i;
     }
     slots_[hole] = kNone;
@@ -108,21 +114,28 @@ class IndexTable {
   [[nodiscard]] std::size_t home(std::size_t hash) const {
     return ((hash * 0x9e3779b97f4a7c15ULL) >> 20) & mask();
   }
+  // Bits that home() leaves alone.
+  [[nodiscard]] static std::uint8_t tag_of(std::size_t hash) {
+    return static_cast<std::uint8_t>((hash * 0x9e3779b97f4a7c15ULL) >> 56);
+  }
   void place(std::uint32_t index, std::size_t hash) {
     std::size_t i = home(hash);
     while (slots_[i] != kNone) i = next(i);
     slots_[i] = index;
+    tags_[i] = tag_of(hash);
   }
   template <typename HashOf>
   void grow(const HashOf& hash_of) {
     std::vector<std::uint32_t> old(std::max<std::size_t>(16, slots_.size() * 2), kNone);
     old.swap(slots_);
+    tags_.assign(slots_.size(), 0);
     for (const std::uint32_t index : old) {
       if (index != kNone) place(index, hash_of(index));
     }
   }
 
   std::vector<std::uint32_t> slots_;
+  std::vector<std::uint8_t> tags_;
   std::size_t size_ = 0;
 };
 

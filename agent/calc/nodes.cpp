@@ -114,7 +114,9 @@ void Nodes::compare(const std::string& name, Changes& out) {
 
 Nodes::Changes Nodes::take_changes() {
   Changes out;
-  for (const auto& name : std::exchange(dirty_, {})) compare(name, out);
+  const std::set<std::string> dirty = std::exchange(dirty_, {});
+  for (const auto& name : dirty) compare(name, out);
+  if (sent_local_ && !dirty.contains(own_)) return out;
   model::LocalNode local;
   local.name = own_;
   local.vxlan_mac_v4 = derived_mac(own_);
