@@ -56,12 +56,13 @@ class Agent:
         self.socket = directory / f"{node.name}.sock"
         self.env = agent_env(node.name, certificate)
         self.arguments: list[str] = []
+        self.wrapper: list[str] = []  # a command that becomes the agent
         self.process: Process | None = None
 
     def start(self, **env: str) -> Process:
         assert self.process is None or not self.process.alive, f"{self.node.name} runs already"
         self.process = Process(self.node.ns, self.node.name,
-                               [binary(AGENT_PROGRAM), "--socket", str(self.socket),
+                               [*self.wrapper, binary(AGENT_PROGRAM), "--socket", str(self.socket),
                                 *self.arguments], self._dir, self.env | env)
         return self.process
 
