@@ -31,12 +31,13 @@ class BgpThread::Sink : public bgp::RouteSink {
   RouteThread& routes_;
 };
 
-BgpThread::BgpThread(health::Health& health, metrics::Registry& registry, RouteThread& routes)
+BgpThread::BgpThread(health::Health& health, metrics::Registry& registry, RouteThread& routes,
+                     bool restarting)
     : health_(health),
       sink_(std::make_unique<Sink>(routes)),
       transport_(std::make_unique<bgp::TcpTransport>(loop_)) {
   bgp::SpeakerOptions options;
-  options.restarting = true;  // routes of an earlier run, if any, are still in the kernel
+  options.restarting = restarting;
   speaker_ = std::make_unique<bgp::Speaker>(loop_, *transport_, *sink_, registry, options);
   loop_.post([this] {
     heartbeat_ = std::make_unique<Heartbeat>(loop_, health_, kSubsystem, [this] { report(); });

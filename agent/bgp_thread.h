@@ -17,7 +17,9 @@ class BgpThread {
  public:
   static constexpr std::string_view kSubsystem = "bgp";
 
-  BgpThread(health::Health& health, metrics::Registry& registry, RouteThread& routes);
+  // restarting: the kernel still forwards by the routes of an earlier run.
+  BgpThread(health::Health& health, metrics::Registry& registry, RouteThread& routes,
+            bool restarting);
   ~BgpThread();  // peers that agreed on graceful restart keep our routes
   BgpThread(const BgpThread&) = delete;
   BgpThread& operator=(const BgpThread&) = delete;

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/subsystems.h"
 
+#include <array>
 #include <map>
 #include <utility>
 
 #include "agent/derive.h"
 #include "agent/split.h"
 #include "base/log.h"
+#include "dataplane/route/leftovers.h"
 
 namespace margay::agent {
 namespace {
@@ -43,6 +45,14 @@ dataplane::RoutePlaneEvents route_events(PolicyThread& policy, std::function<voi
   return events;
 }
 
+// To be asked before the first route is written.
+bool earlier_run_left_routes(const dataplane::RouteConfig& c) {
+  const std::array protocols = {c.bgp_protocol, c.agent_protocol, c.device_protocol};
+  const auto found = route::has_routes_of(protocols);
+  if (!found.ok()) log::warn("bgp_restart_unknown", kv("error", found.error()));
+  return found.ok() && *found;
+}
+
 }  // namespace
 
 Subsystems::Subsystems(const config::Config& config, bool speaks_bgp, std::function<void()> fatal)
@@ -50,7 +60,9 @@ Subsystems::Subsystems(const config::Config& config, bool speaks_bgp, std::funct
       route_config_(route_config(config, speaks_bgp)),
       policy_(health_, registry_, policy_config(config)),
       routes_(health_, registry_, route_config_, route_events(policy_, std::move(fatal))),
-      bgp_(speaks_bgp ? std::make_unique<BgpThread>(health_, registry_, routes_) : nullptr),
+      bgp_(speaks_bgp ? std::make_unique<BgpThread>(health_, registry_, routes_,
+                                                    earlier_run_left_routes(route_config_))
+                      : nullptr),
       servers_(health_, registry_) {
   configure(config);
 }

@@ -142,20 +142,22 @@ Endpoint remote_endpoint(int fd) {
   return from_address(a);
 }
 
-Result<void> set_tcp_md5(int fd, const Ip& peer, std::string_view password) {
+Result<void> set_tcp_md5(int fd, const Prefix& peers, std::string_view password) {
   tcp_md5sig sig{};
   if (password.size() > sizeof sig.tcpm_key) {
-    return make_error(Code::invalid, "MD5 password for " + peer.to_string() + " has " +
+    return make_error(Code::invalid, "MD5 password for " + peers.to_string() + " has " +
                                          std::to_string(password.size()) +
                                          " bytes; at most 80 are allowed");
   }
-  const Address a = to_address({peer, 0});
+  const Address a = to_address({peers.addr(), 0});
+  sig.tcpm_flags = TCP_MD5SIG_FLAG_PREFIX;
+  sig.tcpm_prefixlen = static_cast<std::uint8_t>(peers.length());
   std::memcpy(&sig.tcpm_addr, &a.storage, sizeof a.storage);
   sig.tcpm_keylen = static_cast<std::uint16_t>(password.size());
   std::copy(password.begin(), password.end(), sig.tcpm_key);
-  if (setsockopt(fd, IPPROTO_TCP, TCP_MD5SIG, &sig, sizeof sig) == 0) return {};
+  if (setsockopt(fd, IPPROTO_TCP, TCP_MD5SIG_EXT, &sig, sizeof sig) == 0) return {};
   if (password.empty() && errno == ENOENT) return {};
-  return sys_error(errno, "MD5 password for " + peer.to_string());
+  return sys_error(errno, "MD5 password for " + peers.to_string());
 }
 
 Result<void> set_ttl(int fd, Family family, unsigned ttl) {

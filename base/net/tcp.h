@@ -37,8 +37,9 @@ inline constexpr int kListenBacklog = 4096;
 [[nodiscard]] Endpoint local_endpoint(int fd);
 [[nodiscard]] Endpoint remote_endpoint(int fd);
 
-// The key for segments to and from `peer`; an empty password removes it. At most 80 bytes.
-[[nodiscard]] Result<void> set_tcp_md5(int fd, const Ip& peer, std::string_view password);
+// The key for segments to and from all of `peers`, unless a longer prefix has its own; an empty
+// password removes it. At most 80 bytes.
+[[nodiscard]] Result<void> set_tcp_md5(int fd, const Prefix& peers, std::string_view password);
 // TTL (hop limit) of what is sent.
 [[nodiscard]] Result<void> set_ttl(int fd, Family family, unsigned ttl);
 // Discards what arrives with less; 0: takes everything.

@@ -40,6 +40,8 @@ wire::DecodeContext Negotiated::decode_context() const {
   wire::DecodeContext c;
   c.as4 = as4;
   c.internal = internal;
+  c.add_path_v4 = contains(add_path_in, Family::v4);
+  c.add_path_v6 = contains(add_path_in, Family::v6);
   return c;
 }
 
@@ -122,10 +124,25 @@ void Fsm::wait_after_error() {
                     ? std::min(error_wait_ * 2, std::chrono::seconds(kErrorWaitMax))
                     : std::chrono::seconds(kErrorWaitMin);
   last_failure_ = now_;
-  waiting_ = true;
-  drop(Connection::outgoing, std::nullopt);
-  for (auto& c : conns_) c = {};
+  stand_still();
   arm(FsmTimer::retry, jittered(error_wait_));
+}
+
+void Fsm::pause(const fsm_event::Retry& retry) {
+  stand_still();
+  if (retry.kind == fsm_event::Retry::Kind::never) {
+    disarm(FsmTimer::retry);
+  } else {
+    arm(FsmTimer::retry, retry.pause);
+  }
+}
+
+void Fsm::stand_still() {
+  waiting_ = true;
+  for (const auto c : {Connection::outgoing, Connection::incoming}) {
+    drop(c, std::nullopt);
+    at(c) = {};
+  }
 }
 
 // --- connections -----------------------------------------------------------------------------
@@ -149,17 +166,12 @@ bool Fsm::accepts_incoming() const {
 void Fsm::on(const fsm_event::Accepted&) {
   MARGAY_ASSERT(accepts_incoming());
   const auto c = Connection::incoming;
-  // RFC 4724 5: a peer that connects while we believe the session stands has restarted.
-  if (established_ && negotiated_.graceful) {
-    const auto old = *established_;
+  // RFC 4724 5: a peer that connects while we believe the session stands has restarted; at least if
+  // that session is no answer to a connection of ours, as then the two may have crossed.
+  if (established_ == c && negotiated_.graceful) {
     set_error(ErrorClass::socket, "Connection closed");
-    if (old == Connection::outgoing) {
-      drop(old, std::nullopt);
-      go_active();
-    } else {
-      disarm(hold_of(c));
-      disarm(keepalive_of(c));
-    }
+    disarm(hold_of(c));
+    disarm(keepalive_of(c));
     established_.reset();
     actions_.emplace_back(fsm_action::Down{true});
   }
@@ -181,13 +193,20 @@ void Fsm::drop(Connection c, const std::optional<Notification>& n) {
   if (conn.state == FsmState::idle || conn.state == FsmState::active) return;
   if (n && conn.state >= FsmState::open_sent) {
     wire::Buffer bytes;
-    wire::encode_notification(bytes, *n);
+    wire::encode_notification(bytes, wrapped(c, *n));
     send(c, std::move(bytes));
   }
   actions_.emplace_back(fsm_action::Close{c});
   disarm(hold_of(c));
   disarm(keepalive_of(c));
   conn = {};
+}
+
+Notification Fsm::wrapped(Connection c, const Notification& n) const {
+  if (established_ != c || !negotiated_.graceful_notification || n.code != code::cease) return n;
+  const bool for_good = n.subcode == subcode::max_prefixes || n.subcode == subcode::shutdown ||
+                        n.subcode == subcode::deconfigured;
+  return for_good ? wire::hard_reset(n) : n;
 }
 
 bool Fsm::other_busy(Connection c) const { return at(other(c)).state >= FsmState::open_sent; }
@@ -228,17 +247,21 @@ void Fsm::after_loss(Connection c, bool was_established, bool graceful, bool is_
   go_active();
 }
 
-void Fsm::fail(Connection c, const Notification& n) {
+void Fsm::fail(Connection c, const Notification& n, const fsm_event::Retry& retry) {
   const bool was_up = established_ == c;
   const bool collision = n.code == code::cease && n.subcode == subcode::collision;
   if (!collision) set_error(ErrorClass::protocol, wire::describe(n));
+  // RFC 8538 3: unless it is wrapped, the peer keeps our routes, and we keep its.
+  const bool graceful =
+      was_up && negotiated_.graceful_notification && !wire::is_hard_reset(wrapped(c, n));
   drop(c, n);
-  after_loss(c, was_up, false, !collision);
+  after_loss(c, was_up, graceful, !collision);
+  if (running_ && retry.kind != fsm_event::Retry::Kind::usual) pause(retry);
 }
 
 void Fsm::on(const fsm_event::BadStream& e) {
   if (at(e.connection).state < FsmState::open_sent) return;
-  fail(e.connection, e.notification);
+  fail(e.connection, e.notification, e.retry);
 }
 
 // --- timers ----------------------------------------------------------------------------------
@@ -334,7 +357,7 @@ void Fsm::on_open(Connection c, const wire::Open& open) {
   }
   if (const auto bad = check(open)) return fail(c, *bad);
   const Conn& rival = at(other(c));
-  if (rival.state == FsmState::established) {
+  if (rival.state == FsmState::established && !negotiated_.graceful) {
     return fail(c, {code::cease, subcode::collision, {}});
   }
   if (rival.state == FsmState::open_confirm) {
@@ -348,11 +371,18 @@ void Fsm::on_open(Connection c, const wire::Open& open) {
     drop(other(c), collision);
   }
   conn.open = open;
-  negotiate(open);
   conn.state = FsmState::open_confirm;
   wire::Buffer bytes;
   wire::encode_keepalive(bytes);
   send(c, std::move(bytes));
+  // What was agreed on holds for the session that stands, until the peer confirms the new one: only
+  // one that has restarted does.
+  if (established_) return;
+  negotiate(open);
+  arm_session(c);
+}
+
+void Fsm::arm_session(Connection c) {
   if (negotiated_.hold == 0s) {
     disarm(hold_of(c));
     return;
@@ -371,10 +401,18 @@ void Fsm::on_keepalive(Connection c) {
 }
 
 void Fsm::enter_established(Connection c) {
+  const bool restarted = established_.has_value();
+  if (restarted) {
+    set_error(ErrorClass::socket, "Connection closed");
+    drop(*established_, std::nullopt);
+    established_.reset();
+    actions_.emplace_back(fsm_action::Down{true});
+  }
   drop(other(c), Notification{code::cease, subcode::collision, {}});
   at(other(c)) = {};
   disarm(FsmTimer::retry);
   negotiate(*at(c).open);
+  if (restarted) arm_session(c);
   at(c).open.reset();
   at(c).state = FsmState::established;
   established_ = c;
@@ -393,7 +431,8 @@ void Fsm::on_notification(Connection c, const Notification& n) {
   drop(c, std::nullopt);
   // A peer that says Cease is in order; it decides itself when it is back.
   const bool is_error = n.code != code::cease || n.subcode == subcode::max_prefixes;
-  after_loss(c, was_up, false, is_error);
+  const bool graceful = was_up && negotiated_.graceful_notification && !wire::is_hard_reset(n);
+  after_loss(c, was_up, graceful, is_error);
 }
 
 // --- OPEN ------------------------------------------------------------------------------------
@@ -405,7 +444,13 @@ wire::Open Fsm::our_open() const {
       std::clamp<std::chrono::seconds::rep>(config_.timers.hold.count(), 0, 0xffff));
   o.id = config_.router_id;
   auto& caps = o.capabilities;
-  for (const Family f : config_.families) caps.multiprotocol.push_back(wire::unicast(f));
+  for (const Family f : config_.families) {
+    caps.multiprotocol.push_back(wire::unicast(f));
+    caps.add_path.push_back({wire::unicast(f), true, true});
+    if (f == Family::v4 && config_.v6_next_hops) {
+      caps.extended_next_hop.push_back({wire::unicast(f), wire::unicast(Family::v6).afi});
+    }
+  }
   caps.route_refresh = true;
   caps.enhanced_refresh = true;
   caps.extended_messages = true;
@@ -413,6 +458,7 @@ wire::Open Fsm::our_open() const {
   if (config_.timers.restart != 0s) {
     auto& gr = caps.graceful_restart.emplace();
     gr.restarting = config_.restarting;
+    gr.notification = config_.timers.graceful_notification;
     gr.time = static_cast<std::uint16_t>(
         std::min<std::chrono::seconds::rep>(config_.timers.restart.count(), 0x0fff));
     for (const Family f : config_.families) {
@@ -473,19 +519,33 @@ void Fsm::negotiate(const wire::Open& open) {
   n.route_refresh = caps.route_refresh;
   n.enhanced_refresh = caps.enhanced_refresh;
   if (caps.extended_messages) n.max_message = wire::kMaxExtendedMessage;
-  if (caps.graceful_restart && config_.timers.restart != 0s) {
-    const auto& gr = *caps.graceful_restart;
-    n.graceful = true;
-    n.peer_restarting = gr.restarting;
-    n.restart_time = std::chrono::seconds(gr.time);
-    for (const auto& e : gr.families) {
-      const auto f = wire::unicast_family(e.family);
-      if (!f || !contains(n.families, *f)) continue;
-      n.graceful_families.push_back(*f);
-      if (e.forwarding) n.forwarding_preserved.push_back(*f);
-    }
+  for (const auto& a : caps.add_path) {  // RFC 7911 4: each direction for itself
+    const auto f = wire::unicast_family(a.family);
+    if (!f || !contains(n.families, *f)) continue;
+    if (a.send && !contains(n.add_path_in, *f)) n.add_path_in.push_back(*f);
+    if (a.receive && !contains(n.add_path_out, *f)) n.add_path_out.push_back(*f);
   }
+  const wire::ExtendedNextHop v6_for_v4{wire::unicast(Family::v4), wire::unicast(Family::v6).afi};
+  n.v6_next_hops = config_.v6_next_hops &&
+                   std::find(caps.extended_next_hop.begin(), caps.extended_next_hop.end(),
+                             v6_for_v4) != caps.extended_next_hop.end();
+  negotiate_restart(caps, n);
   negotiated_ = std::move(n);
+}
+
+void Fsm::negotiate_restart(const wire::Capabilities& theirs, Negotiated& n) const {
+  if (!theirs.graceful_restart || config_.timers.restart == 0s) return;
+  const auto& gr = *theirs.graceful_restart;
+  n.graceful = true;
+  n.graceful_notification = gr.notification && config_.timers.graceful_notification;
+  n.peer_restarting = gr.restarting;
+  n.restart_time = std::chrono::seconds(gr.time);
+  for (const auto& e : gr.families) {
+    const auto f = wire::unicast_family(e.family);
+    if (!f || !contains(n.families, *f)) continue;
+    n.graceful_families.push_back(*f);
+    if (e.forwarding) n.forwarding_preserved.push_back(*f);
+  }
 }
 
 void Fsm::send(Connection c, wire::Buffer bytes) {

@@ -26,6 +26,8 @@ struct PeerTimers {
   std::chrono::seconds connect_retry{5};  // how long one attempt may take
   std::chrono::seconds connect_delay{2};  // between attempts
   std::chrono::seconds restart{120};  // advertised graceful restart time; 0: no graceful restart
+  // RFC 8538: routes are kept as well over a NOTIFICATION and an expired hold timer.
+  bool graceful_notification = false;
   friend bool operator==(const PeerTimers&, const PeerTimers&) = default;
 };
 
@@ -36,6 +38,7 @@ struct FsmConfig {
   Asn local_as, remote_as;
   RouterId router_id;
   std::vector<Family> families;  // at least one
+  bool v6_next_hops = false;     // RFC 8950: IPv4 prefixes may have IPv6 next hops
   bool passive = false;
   PeerTimers timers;
   bool restarting = false;            // sets R in our capability
@@ -66,7 +69,10 @@ struct Negotiated {
   bool route_refresh = false;
   bool enhanced_refresh = false;
   std::size_t max_message = wire::kMaxMessage;
-  bool graceful = false;  // both sides know RFC 4724
+  std::vector<Family> add_path_in, add_path_out;  // RFC 7911: with path identifiers
+  bool v6_next_hops = false;                      // RFC 8950
+  bool graceful = false;                          // both sides know RFC 4724
+  bool graceful_notification = false;             // and RFC 8538
   bool peer_restarting = false;
   std::chrono::seconds restart_time{0};      // the peer's
   std::vector<Family> graceful_families;     // whose routes we keep when the session is lost
@@ -92,9 +98,16 @@ struct Received {
   wire::MessageType type;
   wire::Bytes body;
 };
+// How long to wait after an error: the usual, growing with each error; `pause`; or until the next
+// Stop and Start.
+struct Retry {
+  enum class Kind : std::uint8_t { usual, pause, never } kind = Kind::usual;
+  std::chrono::seconds pause{0};
+};
 struct BadStream {  // framing, an UPDATE, or a limit: tell the peer and end
   Connection connection;
   wire::Notification notification;
+  Retry retry = {};
 };
 struct Expired {
   FsmTimer timer;
@@ -188,13 +201,20 @@ class Fsm {
   void negotiate(const wire::Open& open);
   void dial();
   void send_open(Connection c);
+  void arm_session(Connection c);
   void enter_established(Connection c);
   // Tells the peer (when there is something to tell) and drops the connection.
   void drop(Connection c, const std::optional<wire::Notification>& n);
   // A connection is gone; decides how to go on.
   void after_loss(Connection c, bool was_established, bool graceful, bool is_error);
-  void fail(Connection c, const wire::Notification& n);
+  void fail(Connection c, const wire::Notification& n, const fsm_event::Retry& retry = {});
   void wait_after_error();
+  void pause(const fsm_event::Retry& retry);
+  void stand_still();
+  void negotiate_restart(const wire::Capabilities& theirs, Negotiated& n) const;
+  // What the peer is told: when it would keep our routes in spite of it, with the Hard Reset that
+  // RFC 8538 4.1 advises.
+  [[nodiscard]] wire::Notification wrapped(Connection c, const wire::Notification& n) const;
   void go_active();
   [[nodiscard]] bool other_busy(Connection c) const;
   void set_error(ErrorClass kind, std::string text);

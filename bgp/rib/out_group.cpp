@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <tuple>
+#include <utility>
 
 namespace margay::bgp {
 namespace {
@@ -14,8 +15,9 @@ constexpr std::size_t kCachedChunks = 8;
 
 bool operator==(const OutGroupKey& a, const OutGroupKey& b) {
   const auto tie = [](const OutGroupKey& k) {
-    return std::tuple(k.family, k.internal, k.client, k.local_as, k.local_address, k.next_hop_mode,
-                      k.filters, k.encode.as4, k.encode.add_path, k.encode.max_size);
+    return std::tuple(k.family, k.internal, k.client, k.v6_next_hops, k.local_as, k.local_address,
+                      k.next_hop_mode, k.filters, k.encode.as4, k.encode.add_path,
+                      k.encode.max_size);
   };
   return tie(a) == tie(b);
 }
@@ -25,27 +27,41 @@ OutGroup::OutGroup(OutGroupKey key, Destinations& dests, AttributeTable& attribu
     : key_(std::move(key)), dests_(dests), attributes_(attributes), released_(released) {}
 
 OutGroup::~OutGroup() {
-  for (auto& e : log_) {
-    if (e.dest != kNone) drop(e);
+  for (const auto& e : log_) {
+    if (e.dest == kNone) continue;
+    attributes_.unref(e.attributes);
+    if (std::exchange(position_[e.dest], 0) != 0) forget(e.dest);
   }
 }
 
-void OutGroup::drop(Entry& e) {
-  attributes_.unref(e.attributes);
-  Destination& dest = dests_[e.dest];
-  if (--dest.out_refs == 0 && dest.paths == kNone) released_.push_back(e.dest);
-  e = Entry{};
+void OutGroup::forget(DestId dest) {
+  Destination& d = dests_[dest];
+  if (--d.out_refs == 0 && d.paths == kNone) released_.push_back(dest);
 }
 
-bool OutGroup::set(DestId dest, AttrId attributes, PeerId source) {
+// What holds the place of a path, or a 0 at the end of the chain.
+std::uint32_t* OutGroup::link_to(DestId dest, std::uint32_t path_id) {
+  std::uint32_t* link = &position_[dest];
+  while (*link != 0 && path_id_of(*link) != path_id) link = &links_[*link - 1].next;
+  return link;
+}
+
+void OutGroup::append(const Entry& e, std::uint32_t path_id) {
+  log_.push_back(e);
+  if (key_.encode.add_path) links_.push_back({path_id, position_[e.dest]});
+  position_[e.dest] = static_cast<std::uint32_t>(log_.size());
+}
+
+bool OutGroup::set(DestId dest, std::uint32_t path_id, AttrId attributes, PeerId source) {
   if (dest >= position_.size()) {
     if (attributes == kNoAttr) return false;
     position_.resize(std::max<std::size_t>(dest + 1, position_.size() * 2), 0);
   }
-  std::uint32_t& position = position_[dest];
+  if (position_[dest] == 0 && attributes != kNoAttr) ++dests_[dest].out_refs;
+  std::uint32_t* link = link_to(dest, path_id);
   bool replaces = false;
-  if (position != 0) {
-    Entry& old = log_[position - 1];
+  if (*link != 0) {
+    Entry& old = log_[*link - 1];
     if (old.attributes == attributes && (attributes == kNoAttr || old.source == source)) {
       attributes_.unref(attributes);
       return false;
@@ -54,53 +70,52 @@ bool OutGroup::set(DestId dest, AttrId attributes, PeerId source) {
     // Also after a withdrawal, which a slow peer may not have seen.
     replaces = old.replaces || old.source != source;
     if (old.attributes != kNoAttr) --advertised_;
-    drop(old);
+    attributes_.unref(old.attributes);
+    old = Entry{};
+    *link = next_of(*link);
   } else if (attributes == kNoAttr) {
     return false;
   }
-  log_.push_back({dest, attributes, source, replaces});
-  position = static_cast<std::uint32_t>(log_.size());
-  ++dests_[dest].out_refs;
+  append({dest, attributes, source, replaces}, path_id);
   if (attributes != kNoAttr) ++advertised_;
   return true;
 }
 
-AttrId OutGroup::advertised(DestId dest, PeerId to) const {
-  if (dest >= position_.size() || position_[dest] == 0) return kNoAttr;
-  const Entry& e = log_[position_[dest] - 1];
-  return e.source == to && to != kLocalPeer ? kNoAttr : e.attributes;
-}
-
-AttrId OutGroup::advertised(DestId dest, PeerId to, const OutCursor& seen) const {
-  if (dest >= position_.size() || position_[dest] == 0) return kNoAttr;
-  return base_ + position_[dest] - 1 < seen.at ? advertised(dest, to) : kNoAttr;
+AttrId OutGroup::advertised(DestId dest, std::uint32_t path_id, PeerId to) const {
+  AttrId out = kNoAttr;
+  for_each_named(dest, to, {end()}, [&](std::uint32_t id, AttrId attributes) {
+    if (id == path_id) out = attributes;
+  });
+  return out;
 }
 
 SharedBytes OutGroup::build(std::uint64_t from, std::uint64_t to, PeerId peer) const {
   auto out = std::make_shared<wire::Buffer>();
   wire::UpdateWriter writer(*out, key_.family, key_.encode);
-  std::vector<const Entry*> announced;
+  std::vector<std::uint32_t> announced;  // places
   for (auto i = from; i < to; ++i) {
     const Entry& e = log_[static_cast<std::size_t>(i - base_)];
     if (e.dest == kNone) continue;
+    const auto place = static_cast<std::uint32_t>(i - base_ + 1);
     const bool own = peer != kLocalPeer && e.source == peer;
     if (e.attributes != kNoAttr && !own) {
-      announced.push_back(&e);
+      announced.push_back(place);
     } else if (!own || e.replaces) {
-      writer.withdraw(dests_[e.dest].prefix);
+      writer.withdraw(dests_[e.dest].prefix, path_id_of(place));
     }
   }
-  // Prefixes that share attributes share messages. Each destination is here once, so their order
-  // is free.
-  std::stable_sort(announced.begin(), announced.end(),
-                   [](const Entry* a, const Entry* b) { return a->attributes < b->attributes; });
+  // Prefixes that share attributes share messages. Each path is here once, so their order is free.
+  std::stable_sort(announced.begin(), announced.end(), [&](std::uint32_t a, std::uint32_t b) {
+    return log_[a - 1].attributes < log_[b - 1].attributes;
+  });
   AttrId current = kNoAttr;
-  for (const Entry* e : announced) {
-    if (e->attributes != current) {
-      current = e->attributes;
+  for (const std::uint32_t place : announced) {
+    const Entry& e = log_[place - 1];
+    if (e.attributes != current) {
+      current = e.attributes;
       writer.set_attributes(attributes_.get(current));
     }
-    writer.announce(dests_[e->dest].prefix);
+    writer.announce(dests_[e.dest].prefix, path_id_of(place));
   }
   writer.finish();
   return out;
@@ -145,28 +160,35 @@ void OutGroup::compact(const std::vector<OutCursor*>& cursors) {
   std::vector<OutCursor*> order = cursors;
   std::sort(order.begin(), order.end(),
             [](const OutCursor* a, const OutCursor* b) { return a->at < b->at; });
-  std::vector<Entry> kept;
+  const std::vector<Entry> old = std::exchange(log_, {});
+  const std::vector<Link> old_links = std::exchange(links_, {});
+  std::vector<DestId> gone;
   std::size_t next_cursor = 0;
   const std::uint64_t new_base = end();  // numbers are not used twice
   const auto place_cursors = [&](std::uint64_t old_place) {
     while (next_cursor < order.size() && order[next_cursor]->at <= old_place) {
-      order[next_cursor++]->at = new_base + kept.size();
+      order[next_cursor++]->at = new_base + log_.size();
     }
   };
-  for (std::size_t i = 0; i < log_.size(); ++i) {
+  for (const Entry& e : old) {
+    if (e.dest != kNone) position_[e.dest] = 0;
+  }
+  for (std::size_t i = 0; i < old.size(); ++i) {
     place_cursors(base_ + i);
-    Entry& e = log_[i];
+    const Entry& e = old[i];
     if (e.dest == kNone) continue;
     if (e.attributes == kNoAttr && base_ + i < slowest) {
-      position_[e.dest] = 0;
-      drop(e);
-      continue;
+      gone.push_back(e.dest);
+    } else {
+      append(e, old_links.empty() ? 0 : old_links[i].path_id);
     }
-    kept.push_back(e);
-    position_[e.dest] = static_cast<std::uint32_t>(kept.size());
   }
   place_cursors(~std::uint64_t{0});
-  log_ = std::move(kept);
+  std::sort(gone.begin(), gone.end());
+  gone.erase(std::unique(gone.begin(), gone.end()), gone.end());
+  for (const DestId dest : gone) {
+    if (position_[dest] == 0) forget(dest);
+  }
   base_ = new_base;
   compacted_ = log_.size();
   cache_.clear();

@@ -2,6 +2,7 @@
 #include "bgp/rib/rib.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "bgp/rib/rib_state.h"
 
@@ -114,7 +115,7 @@ void Rib::remove_peer(PeerId id) {
   Peer& p = peer(id);
   if (p.up) session_down(id, false);
   p.removing = true;
-  ++p.epoch;
+  p.kept = ++p.epoch;
   p.job.purge = true;
   start_job(id);
 }
@@ -127,6 +128,7 @@ void Rib::session_up(PeerId id, const RibSession& session) {
   p.up = true;
   // What is still held is stale until the peer names it again.
   ++p.epoch;
+  p.fresh = 0;
   p.end_of_rib_due = session.send_end_of_rib;
   join(id);
 }
@@ -137,18 +139,25 @@ void Rib::session_down(PeerId id, bool keep) {
   forget_told(p);
   p.refresh_begins = p.refresh_ends = p.end_of_rib_due = false;
   p.up = false;
-  ++p.epoch;
-  if (keep) return;
+  age(p);
+  if (!keep) p.kept = p.epoch;
   p.job.purge = true;
   start_job(id);
 }
 
+void Rib::age(Peer& p) {
+  p.kept = p.epoch++;
+  p.fresh = 0;
+}
+
 void Rib::sweep(PeerId id) {
-  peer(id).job.purge = true;
+  Peer& p = peer(id);
+  p.kept = p.epoch;
+  p.job.purge = true;
   start_job(id);
 }
 
-void Rib::begin_refresh(PeerId id) { ++peer(id).epoch; }
+void Rib::begin_refresh(PeerId id) { age(peer(id)); }
 
 void Rib::send_all(PeerId id, bool enhanced) {
   Peer& p = peer(id);
@@ -176,12 +185,23 @@ bool Rib::usable(const Peer& p, const Attributes& a) const {
 
 AttrId Rib::imported(const Peer& p, const Prefix& prefix, AttrId received, bool usable) {
   if (!usable) return kNoAttr;
-  if (!p.info.filters.empty()) {
-    const RouteFacts facts{prefix, attributes_.get(received), true, !p.session.internal, {}};
-    auto result = run_filters(p.info.filters, Direction::import, facts);
-    if (result.verdict == Verdict::reject) return kNoAttr;
-    if (result.changed) return attributes_.intern(std::move(*result.changed));
+  const Attributes& in = attributes_.get(received);
+  // RFC 8326 4.2: a route that is about to go is the last choice; a filter may still say otherwise.
+  const bool leaving = !p.session.internal && in.has(Community(kGracefulShutdown));
+  if (!leaving && p.info.filters.empty()) {
+    attributes_.ref(received);
+    return received;
   }
+  std::optional<Attributes> changed;
+  if (leaving) {
+    changed = in;
+    changed->local_pref = 0;
+  }
+  const RouteFacts facts{prefix, changed ? *changed : in, true, !p.session.internal, {}};
+  auto result = run_filters(p.info.filters, Direction::import, facts);
+  if (result.verdict == Verdict::reject) return kNoAttr;
+  if (result.changed) changed = std::move(result.changed);
+  if (changed) return attributes_.intern(std::move(*changed));
   attributes_.ref(received);
   return received;
 }
@@ -238,6 +258,7 @@ void Rib::announce(Peer& p, PeerId id, const wire::NlriEntry& e, AttrId received
     attributes_.ref(usable);
     (void)dests_.add_path(dest, path);
     ++p.paths;
+    ++p.fresh;
     if (usable != kNoAttr) ++p.accepted;
     remember(p, id, dest);
     if (usable != kNoAttr) mark(dest);
@@ -245,6 +266,7 @@ void Rib::announce(Peer& p, PeerId id, const wire::NlriEntry& e, AttrId received
   }
   Path& path = dests_.path(path_id);
   const bool changed = path.attributes != usable || path.epoch != p.epoch;
+  if (path.epoch != p.epoch) ++p.fresh;
   path.epoch = p.epoch;
   attributes_.ref(received);
   attributes_.unref(path.received);
@@ -270,6 +292,7 @@ void Rib::erase_path(DestId dest, PathId id) {
   const Path path = dests_.path(id);
   Peer& p = peer(path.peer);
   --p.paths;
+  if (path.epoch == p.epoch) --p.fresh;
   if (path.attributes != kNoAttr) --p.accepted;
   dests_.remove_path(dest, id);
   attributes_.unref(path.received);
@@ -316,7 +339,7 @@ void Rib::revise(Peer& p, PeerId id, DestId dest) {
     Path& path = dests_.path(at);
     const PathId next = path.next;
     if (path.peer == id) {
-      if (p.job.purge && path.epoch != p.epoch) {
+      if (p.job.purge && path.epoch != p.epoch && path.epoch != p.kept) {
         erase_path(dest, at);
       } else if (p.job.refilter) {
         const auto& attributes = attributes_.get(path.received);
@@ -367,6 +390,10 @@ bool Rib::step(std::size_t work, std::vector<RouteChange>& changes) {
     jobs_[i] = jobs_.back();
     jobs_.pop_back();
   }
+  if (deferred_) {
+    tidy();
+    return !jobs_.empty();
+  }
   for (; dirty_at_ < dirty_.size() && work > 0; --work) {
     const DestId id = dirty_[dirty_at_++];
     dests_[id].dirty = false;
@@ -410,6 +437,7 @@ void Rib::join(PeerId id) {
   key.family = p.session.family;
   key.internal = p.session.internal;
   key.client = p.info.client;
+  key.v6_next_hops = p.session.v6_next_hops;
   key.local_as = p.info.local_as;
   key.local_address = p.session.local_address;
   key.next_hop_mode = static_cast<int>(p.info.next_hop);
@@ -450,7 +478,7 @@ void Rib::clear_memo(Group& g) {
 
 void Rib::forget_told(Peer& p) {
   if (!p.told) return;
-  for (const auto& [prefix, attributes] : *p.told) attributes_.unref(attributes);
+  for (const auto& [path, attributes] : *p.told) attributes_.unref(attributes);
   p.told.reset();
 }
 
@@ -459,12 +487,13 @@ void Rib::move_group(PeerId id) {
   if (!p.told) {
     p.told.emplace();
     for (DestId d = 0; d < dests_.end(); ++d) {
-      if (!dests_[d].used || !p.group->out.names(d)) continue;
+      if (!dests_[d].used) continue;
       // Of what still lies ahead of its cursor the peer may have an older version: kNoAttr, so that
       // it is told in any case.
-      const AttrId a = p.group->out.advertised(d, id, p.cursor);
-      attributes_.ref(a);
-      p.told->emplace(dests_[d].prefix, a);
+      p.group->out.for_each_named(d, id, p.cursor, [&](std::uint32_t path_id, AttrId a) {
+        attributes_.ref(a);
+        p.told->emplace(Told{dests_[d].prefix, path_id}, a);
+      });
     }
   }
   leave(id);
@@ -476,26 +505,28 @@ SharedBytes Rib::difference(PeerId id) {
   const OutGroup& group = p.group->out;
   auto out = std::make_shared<wire::Buffer>();
   wire::UpdateWriter writer(*out, p.session.family, p.session.encode);
-  const auto now = [&](const Prefix& prefix) {
-    const DestId d = dests_.find(prefix);
-    return d == kNone ? kNoAttr : group.advertised(d, id);
+  const auto now = [&](const Told& path) {
+    const DestId d = dests_.find(path.prefix);
+    return d == kNone ? kNoAttr : group.advertised(d, path.path_id, id);
   };
-  for (const auto& [prefix, attributes] : *p.told) {
-    if (now(prefix) == kNoAttr) writer.withdraw(prefix);
+  for (const auto& [path, attributes] : *p.told) {
+    if (now(path) == kNoAttr) writer.withdraw(path.prefix, path.path_id);
   }
-  std::vector<std::pair<AttrId, DestId>> announced;
+  std::vector<std::tuple<AttrId, DestId, std::uint32_t>> announced;
   for (DestId d = 0; d < dests_.end(); ++d) {
-    const AttrId a = dests_[d].used ? group.advertised(d, id) : kNoAttr;
-    const auto old = p.told->find(dests_[d].prefix);
-    if (a == kNoAttr || (old != p.told->end() && old->second == a)) continue;
-    announced.emplace_back(a, d);
+    if (!dests_[d].used) continue;
+    group.for_each_named(d, id, {group.end()}, [&](std::uint32_t path_id, AttrId a) {
+      const auto old = p.told->find({dests_[d].prefix, path_id});
+      if (a == kNoAttr || (old != p.told->end() && old->second == a)) return;
+      announced.emplace_back(a, d, path_id);
+    });
   }
   std::sort(announced.begin(), announced.end());
   AttrId current = kNoAttr;
-  for (const auto& [a, d] : announced) {
+  for (const auto& [a, d, path_id] : announced) {
     if (a != current) writer.set_attributes(attributes_.get(a));
     current = a;
-    writer.announce(dests_[d].prefix);
+    writer.announce(dests_[d].prefix, path_id);
   }
   writer.finish();
   forget_told(p);
@@ -505,7 +536,7 @@ SharedBytes Rib::difference(PeerId id) {
 
 SharedBytes Rib::next_output(PeerId id) {
   Peer& p = peer(id);
-  if (!p.up || p.group == nullptr) return nullptr;
+  if (!p.up || p.group == nullptr || deferred_) return nullptr;
   const auto mark_of = [&](std::uint8_t subtype) {
     auto out = std::make_shared<wire::Buffer>();
     wire::encode_route_refresh(*out, {wire::unicast(p.session.family), subtype});
@@ -538,7 +569,7 @@ SharedBytes Rib::next_output(PeerId id) {
 
 RibCounters Rib::counters(PeerId id) const {
   const Peer& p = peer(id);
-  return {p.paths, p.accepted, p.group == nullptr ? 0 : p.group->out.advertised()};
+  return {p.paths, p.accepted, p.group == nullptr ? 0 : p.group->out.advertised(), p.fresh};
 }
 
 std::size_t Rib::prefixes() const {
@@ -555,11 +586,9 @@ void Rib::dump_kernel(std::vector<RouteChange>& changes) const {
   }
 }
 
-const Attributes* Rib::advertised(PeerId id, DestId dest) const {
-  const Peer& p = peer(id);
-  if (p.group == nullptr) return nullptr;
-  const AttrId a = p.group->out.advertised(dest, id);
-  return a == kNoAttr ? nullptr : &attributes_.get(a);
+const OutGroup* Rib::group_of(PeerId id) const {
+  const Group* g = peer(id).group;
+  return g == nullptr ? nullptr : &g->out;
 }
 
 }  // namespace margay::bgp

@@ -42,14 +42,16 @@ struct RibPeer {
 struct RibSession {
   Family family = Family::v4;
   bool internal = false;
+  bool v6_next_hops = false;  // the peer takes them with IPv4 prefixes (RFC 8950)
   RouterId peer_id;
-  Ip local_address;
+  Ip local_address;  // our next hop
   wire::EncodeContext encode;
   bool send_end_of_rib = true;
 };
 
 struct RibCounters {
   std::uint64_t prefixes_in = 0, prefixes_accepted = 0, prefixes_out = 0;
+  std::uint64_t prefixes_fresh = 0;  // of prefixes_in those that are not stale
 };
 
 class Rib {
@@ -60,6 +62,9 @@ class Rib {
   Rib& operator=(const Rib&) = delete;
 
   void set_config(RibConfig config);
+  // While deferred (RFC 4724 4.1) routes are taken in, but none is selected: neither the kernel nor
+  // a peer hears anything.
+  void set_deferred(bool deferred) { deferred_ = deferred; }
   void set_originated(const std::vector<OriginatedRoute>& routes);
 
   [[nodiscard]] PeerId add_peer(RibPeer peer);
@@ -67,7 +72,7 @@ class Rib {
   void remove_peer(PeerId id);             // with its routes; the session must be down
 
   void session_up(PeerId id, const RibSession& session);
-  // keep: as stale, until sweep().
+  // keep: as stale, until sweep(). What was stale already goes (RFC 4724 4.2).
   void session_down(PeerId id, bool keep);
   void update(PeerId id, const wire::Update& update);  // treatment other than session_reset
   void sweep(PeerId id);          // drops what the peer has not sent since its session came up
@@ -89,8 +94,15 @@ class Rib {
   [[nodiscard]] const Destinations& destinations() const { return dests_; }
   [[nodiscard]] const AttributeTable& attributes() const { return attributes_; }
   [[nodiscard]] bool is_stale(const Path& path) const;
-  // What the peer has been or will be told of a destination; null: nothing.
-  [[nodiscard]] const Attributes* advertised(PeerId id, DestId dest) const;
+  // What the peer has been or will be told of a destination: f(path identifier, attributes).
+  template <typename F>
+  void for_each_advertised(PeerId id, DestId dest, F&& f) const {
+    const OutGroup* g = group_of(id);
+    if (g == nullptr) return;
+    g->for_each_named(dest, id, {g->end()}, [&](std::uint32_t path_id, AttrId a) {
+      if (a != kNoAttr) f(path_id, attributes_.get(a));
+    });
+  }
 
  private:
   struct Peer;
@@ -106,6 +118,7 @@ class Rib {
   [[nodiscard]] AttrId imported(const Peer& p, const Prefix& prefix, AttrId received, bool usable);
   void accept(Peer& p, PeerId id, const wire::Nlri& nlri, Attributes&& attributes);
   void remember(Peer& p, PeerId id, DestId dest);
+  static void age(Peer& p);
   void start_job(PeerId id);
   bool run_job(PeerId id, std::size_t& work);
   void revise(Peer& p, PeerId id, DestId dest);
@@ -114,6 +127,7 @@ class Rib {
   void compact(Group& g);
   void move_group(PeerId id);
   [[nodiscard]] SharedBytes difference(PeerId id);
+  [[nodiscard]] const OutGroup* group_of(PeerId id) const;
   void forget_told(Peer& p);
   void clear_memo(Group& g);
   void tidy();
@@ -123,6 +137,7 @@ class Rib {
   [[nodiscard]] std::size_t gather(DestId id);
   [[nodiscard]] std::uint32_t kernel_hops(const Prefix& prefix, std::size_t multipath);
   void export_to(Group& g, DestId id);
+  void export_paths(Group& g, DestId id);
   [[nodiscard]] bool may_pass(const Group& g, PeerId source, const Attributes& a) const;
   [[nodiscard]] AttrId export_attributes(Group& g, const Prefix& prefix, AttrId best,
                                          PeerId source);
@@ -144,10 +159,13 @@ class Rib {
   std::unique_ptr<NextHopSets> hops_;
   std::vector<DestId> dirty_;
   std::size_t dirty_at_ = 0;
+  bool deferred_ = false;
   std::vector<PeerId> jobs_;  // peers with routes to purge or to filter again
   std::unordered_map<Prefix, AttrId> originated_;
   std::vector<Candidate> scratch_;
   std::vector<Ip> hops_scratch_;
+  std::vector<std::pair<std::uint32_t, AttrId>> named_scratch_;
+  std::vector<std::pair<std::uint32_t, PeerId>> wanted_scratch_;
 };
 
 }  // namespace margay::bgp

@@ -22,6 +22,7 @@ std::size_t Rib::gather(DestId id) {
     Candidate c;
     c.attributes = &attributes_.get(path.attributes);
     c.tag = path_id;
+    c.path_id = path.path_id;
     c.local = path.peer == kLocalPeer;
     c.elevated = export_.elevated(prefix, *c.attributes);
     c.stale = path.epoch != p.epoch;
@@ -61,14 +62,14 @@ void Rib::select(DestId id, std::vector<RouteChange>& changes) {
     std::swap(d.hops, hops);
   }
   hops_->unref(hops);
-  if (best != d.best || source != d.best_peer) {
-    attributes_.ref(best);
-    attributes_.unref(d.best);
-    d.best = best;
-    d.best_peer = source;
-    for (auto& g : groups_) {
-      if (!g->filling || id < g->fill_at) export_to(*g, id);
-    }
+  const bool another = best != d.best || source != d.best_peer;
+  attributes_.ref(best);
+  attributes_.unref(d.best);
+  d.best = best;
+  d.best_peer = source;
+  for (auto& g : groups_) {
+    const bool concerned = another || g->out.key().encode.add_path;
+    if (concerned && (!g->filling || id < g->fill_at)) export_to(*g, id);
   }
   if (d.paths == kNone && d.out_refs == 0) released_.push_back(id);
 }
@@ -78,9 +79,43 @@ void Rib::select(DestId id, std::vector<RouteChange>& changes) {
 void Rib::export_to(Group& g, DestId id) {
   const Destination& d = dests_[id];
   if (!d.used || d.prefix.family() != g.out.key().family) return;
+  if (g.out.key().encode.add_path) return export_paths(g, id);
   const AttrId out =
       d.best == kNoAttr ? kNoAttr : export_attributes(g, d.prefix, d.best, d.best_peer);
-  (void)g.out.set(id, out, d.best_peer);
+  (void)g.out.set(id, 0, out, d.best_peer);
+}
+
+// RFC 7911 with all paths, as Calico asks for. A path is named by the number of its record: unique
+// in its destination for as long as it lives, and when the number serves another path of the same
+// destination later, that one takes the place of the first at the peer too.
+void Rib::export_paths(Group& g, DestId id) {
+  auto& have = named_scratch_;
+  have.clear();
+  g.out.for_each_named(id, kLocalPeer, {g.out.end()}, [&](std::uint32_t path_id, AttrId a) {
+    if (a != kNoAttr) have.push_back({path_id, a});
+  });
+  auto& want = wanted_scratch_;
+  want.clear();
+  dests_.for_each_path(id, [&](PathId path, const Path& p) {
+    if (p.attributes != kNoAttr) want.push_back({path + 1, p.peer});
+  });
+  std::sort(have.begin(), have.end());
+  std::sort(want.begin(), want.end());
+  auto old = have.begin();
+  const auto withdraw_below = [&](std::uint32_t limit) {
+    for (; old != have.end() && old->first < limit; ++old) {
+      (void)g.out.set(id, old->first, kNoAttr, kLocalPeer);
+    }
+  };
+  for (const auto& [path_id, source] : want) {
+    withdraw_below(path_id);
+    const AttrId in = dests_.path(path_id - 1).attributes;
+    const AttrId out = export_attributes(g, dests_[id].prefix, in, source);
+    const bool named = old != have.end() && old->first == path_id;
+    if (named) ++old;
+    if (named || out != kNoAttr) (void)g.out.set(id, path_id, out, source);
+  }
+  withdraw_below(kNone);
 }
 
 bool Rib::may_pass(const Group& g, PeerId source, const Attributes& a) const {
@@ -117,7 +152,9 @@ void Rib::rewrite(const Group& g, PeerId source, Attributes& a) const {
   const bool keep = g.next_hop == NextHopMode::keep ||
                     (g.next_hop == NextHopMode::keep_external && !key.internal) ||
                     (g.next_hop != NextHopMode::self && key.internal);
-  if (own || !keep) a.next_hop = key.local_address;
+  // An IPv6 next hop of an IPv4 prefix goes only to those who said that they take it.
+  const bool foreign = key.family == Family::v4 && a.next_hop.is_v6() && !key.v6_next_hops;
+  if (own || !keep || foreign) a.next_hop = key.local_address;
   a.link_local.reset();
   if (!key.internal) {
     const Asn head[] = {key.local_as};

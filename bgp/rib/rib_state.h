@@ -10,22 +10,34 @@
 
 namespace margay::bgp {
 
+struct Told {
+  Prefix prefix;
+  std::uint32_t path_id = 0;
+  friend bool operator==(const Told&, const Told&) = default;
+};
+struct ToldHash {
+  std::size_t operator()(const Told& t) const {
+    return std::hash<Prefix>{}(t.prefix) + t.path_id * 0x9e3779b97f4a7c15ULL;
+  }
+};
+
 struct Rib::Peer {
   RibPeer info;
   RibSession session;  // the last one, kept while its routes are
   bool up = false;
   bool removing = false;
   std::uint16_t epoch = 0;
+  std::uint16_t kept = 0;   // the epoch whose paths are held as stale; equal to `epoch`: none
   std::size_t filters = 0;  // equal numbers, equal filters
 
   // Destinations with a path of this peer; may name some twice, and some that are gone.
   std::vector<DestId> dests;
-  std::uint64_t paths = 0, accepted = 0;
+  std::uint64_t paths = 0, accepted = 0, fresh = 0;
 
   // One pass over `dests`: [0, kept) is done, [at, end) is to be done.
   struct Job {
     bool active = false, again = false;
-    bool purge = false;     // drop stale paths
+    bool purge = false;     // drop what is neither fresh nor kept
     bool refilter = false;  // apply the import filters once more
     std::size_t kept = 0, at = 0, end = 0;
   } job;
@@ -34,7 +46,7 @@ struct Rib::Peer {
   OutCursor cursor;
   bool end_of_rib_due = false;
   // After a change of group: what the peer was told before, counted. It is sent the difference.
-  std::optional<std::unordered_map<Prefix, AttrId>> told;
+  std::optional<std::unordered_map<Told, AttrId, ToldHash>> told;
   bool refresh_begins = false, refresh_ends = false;  // RFC 7313 marks to be sent
 };
 

@@ -65,16 +65,13 @@ std::size_t select_best(std::vector<Candidate>& list) {
   keep_least(list, n, [](const Candidate& c) { return c.attributes->origin; });
   if (any_med(list, n)) drop_worse_med(list, n);
   keep_least(list, n, [](const Candidate& c) { return !c.external; });
-  const std::size_t multipath = n;
   const auto key = [](const Candidate& c) {
     return std::tuple(c.attributes->originator_id.value_or(c.peer_id),
-                      c.attributes->cluster_list.size(), c.peer_address, c.tag);
+                      c.attributes->cluster_list.size(), c.peer_address, c.path_id, c.tag);
   };
-  const auto end = list.begin() + static_cast<std::ptrdiff_t>(n);
-  const auto best = std::min_element(
-      list.begin(), end, [&](const Candidate& a, const Candidate& b) { return key(a) < key(b); });
-  std::iter_swap(list.begin(), best);
-  return multipath;
+  std::sort(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(n),
+            [&](const Candidate& a, const Candidate& b) { return key(a) < key(b); });
+  return n;
 }
 
 }  // namespace margay::bgp

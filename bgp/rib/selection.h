@@ -14,9 +14,10 @@ namespace margay::bgp {
 
 struct Candidate {
   const Attributes* attributes = nullptr;
-  std::uint32_t tag = 0;  // the caller's
-  bool local = false;     // originated here
-  bool elevated = false;  // overrides a local route
+  std::uint32_t tag = 0;      // the caller's
+  std::uint32_t path_id = 0;  // that the neighbour gave it (RFC 7911)
+  bool local = false;         // originated here
+  bool elevated = false;      // overrides a local route
   bool stale = false;
   bool external = false;  // learnt over eBGP
   RouterId peer_id;       // of the neighbour
@@ -24,8 +25,8 @@ struct Candidate {
 };
 
 // Reorders `candidates` (not empty): the best comes first, then those that are equal to it up to
-// the step of the IGP metric (with the best they are the multipath set). Returns the size of that
-// set.
+// the step of the IGP metric (with the best they are the multipath set), in the order of the last
+// steps. Returns the size of that set.
 std::size_t select_best(std::vector<Candidate>& candidates);
 
 }  // namespace margay::bgp

@@ -23,14 +23,18 @@ inline constexpr std::uint16_t kBgpPort = 179;
 
 enum class PeerType { mesh, node, global, local_workload };
 
-// Everything that, when changed, needs a new session is in here; filters are not. A session carries
-// routes of the family of its address.
+// Everything that, when changed, needs a new session is in here; filters are not.
 struct SessionConfig {
   Ip address;
   std::uint16_t port = kBgpPort;
   Asn remote_as;
   Asn local_as;
   std::optional<Ip> source;
+  std::vector<Family> families;  // whose routes it carries; empty: that of `address`
+  // Our address of the family that `address` is not of: the next hop of that family's routes. IPv4
+  // over an IPv6 session does without where the peer knows RFC 8950; otherwise, without it, none of
+  // them are exchanged.
+  std::optional<Ip> other_next_hop;
   bool passive = false;
   std::string password;                  // TCP-MD5; empty: none
   std::optional<unsigned> ttl_security;  // hops; absent: TTL 64, no check (multihop)
@@ -40,12 +44,22 @@ struct SessionConfig {
   friend bool operator==(const SessionConfig&, const SessionConfig&) = default;
 };
 
+// How many prefixes (paths, where they have identifiers) of one family a peer may send. One more
+// ends the session (RFC 4486, subcode 1).
+struct PrefixLimit {
+  std::uint32_t count = 0;  // 0: any number
+  // Until the next attempt; absent: until the limit or the session is configured anew.
+  std::optional<std::chrono::seconds> restart;
+  friend bool operator==(const PrefixLimit&, const PrefixLimit&) = default;
+};
+
 struct PeerConfig {
   std::string name;  // "Mesh_10_0_0_1": unique, stable
   PeerType type = PeerType::mesh;
   SessionConfig session;
   NextHopMode next_hop = NextHopMode::automatic;
   unsigned allowed_local_as = 0;  // how often our AS may stand in a received path
+  PrefixLimit prefix_limit;
   FilterList filters;
   std::optional<Ip> reachable_by;  // a gateway through which `address` is reached
 };

@@ -17,12 +17,21 @@ constexpr std::chrono::seconds kStaleLimit{120};
 // What one flush writes before others get their turn.
 constexpr std::size_t kFlushBytes = 512 * 1024;
 
+std::vector<Family> families_of(const SessionConfig& s) {
+  return s.families.empty() ? std::vector{s.address.family()} : s.families;
+}
+
+bool contains(const std::vector<Family>& list, Family f) {
+  return std::find(list.begin(), list.end(), f) != list.end();
+}
+
 FsmConfig fsm_config(const SessionConfig& s, const SpeakerPeer::Start& start) {
   FsmConfig c;
   c.local_as = s.local_as;
   c.remote_as = s.remote_as;
   c.router_id = start.identity.router_id;
-  c.families = {s.address.family()};
+  c.families = families_of(s);
+  c.v6_next_hops = s.address.is_v6();
   c.passive = s.passive;
   c.timers = s.timers;
   c.restarting = start.restarting;
@@ -37,14 +46,19 @@ SpeakerPeer::SpeakerPeer(const Context& context, PeerConfig config, const Start&
     : context_(context),
       config_(std::move(config)),
       fsm_(fsm_config(config_.session, start)),
-      rib_id_(context.rib.add_peer(rib_peer())),
-      since_(context.loop.now()) {}
+      since_(context.loop.now()) {
+  for (const Family f : families_of(config_.session)) {
+    auto& channel = channels_.emplace_back();
+    channel.family = f;
+    channel.rib = context_.rib.add_peer(rib_peer());
+  }
+}
 
 SpeakerPeer::~SpeakerPeer() {
   for (auto& c : conns_) {
     if (c.stream) context_.owner.bury(std::move(c.stream));
   }
-  context_.rib.remove_peer(rib_id_);
+  for (const auto& channel : channels_) context_.rib.remove_peer(channel.rib);
 }
 
 RibPeer SpeakerPeer::rib_peer() const {
@@ -59,8 +73,15 @@ RibPeer SpeakerPeer::rib_peer() const {
 }
 
 void SpeakerPeer::set_config(PeerConfig config) {
+  const bool limit = !(config.prefix_limit == config_.prefix_limit);
   config_ = std::move(config);
-  context_.rib.set_peer(rib_id_, rib_peer());
+  for (const auto& channel : channels_) context_.rib.set_peer(channel.rib, rib_peer());
+  if (limit && !established()) {  // it may stand still because of the old one
+    stop(std::nullopt);
+    start();
+  } else if (limit) {
+    check_limit(*fsm_.established());
+  }
   context_.owner.work_arrived();
 }
 
@@ -83,6 +104,22 @@ void SpeakerPeer::accept(std::unique_ptr<Stream> stream) {
   attach(c, std::move(stream));
   context_.transport.adopt(raw, config_.session.ttl_security, events(c));
   step(fsm_event::Accepted{});
+}
+
+bool SpeakerPeer::synced() const {
+  return std::all_of(channels_.begin(), channels_.end(), [](const Channel& c) { return c.synced; });
+}
+
+bool SpeakerPeer::owes_routes() const {
+  return graceful() && !fsm_.negotiated().peer_restarting &&
+         std::any_of(channels_.begin(), channels_.end(), [&](const Channel& c) {
+           return c.open && !c.synced && contains(fsm_.negotiated().graceful_families, c.family);
+         });
+}
+
+bool SpeakerPeer::is_source(PeerId id) const {
+  return std::any_of(channels_.begin(), channels_.end(),
+                     [&](const Channel& c) { return c.rib == id; });
 }
 
 // --- the state machine -----------------------------------------------------------------------
@@ -123,63 +160,96 @@ void SpeakerPeer::carry_out(const FsmAction& action) {
   }
 }
 
+// --- the session -----------------------------------------------------------------------------
+
+// What stands as next hop in the routes of our own; nullopt: they cannot be told to this peer.
+std::optional<Ip> SpeakerPeer::next_hop_for(Family family, Connection c) {
+  const Ip local = at(c).stream->local();
+  if (local.family() == family) return local;
+  if (config_.session.other_next_hop) return config_.session.other_next_hop;
+  if (family == Family::v4 && fsm_.negotiated().v6_next_hops) return local;
+  return std::nullopt;
+}
+
 void SpeakerPeer::session_up(Connection c) {
   const Negotiated& n = fsm_.negotiated();
   ++counters_.established;
-  stale_timer_.reset();
   fsm_.set_forwarding_preserved(true);
-  RibSession s;
-  s.family = config_.session.address.family();
-  s.internal = n.internal;
-  s.peer_id = n.remote_id;
-  s.local_address = at(c).stream->local();
-  s.encode.as4 = n.as4;
-  s.encode.max_size = n.max_message;
-  context_.rib.session_up(rib_id_, s);
-  const auto& kept = n.forwarding_preserved;
-  if (std::find(kept.begin(), kept.end(), s.family) == kept.end()) {
-    context_.rib.sweep(rib_id_);  // RFC 4724 4.2: its forwarding state is gone
-  } else {
-    stale_timer_ = context_.loop.after(std::max(n.restart_time, kStaleLimit), [this] {
-      context_.rib.sweep(rib_id_);
-      context_.owner.work_arrived();
+  for (auto& channel : channels_) {
+    channel.stale_timer.reset();
+    const auto hop = next_hop_for(channel.family, c);
+    channel.open = hop && contains(n.families, channel.family);
+    if (channel.open) {
+      channel_up(channel, *hop);
+    } else {
+      context_.rib.sweep(channel.rib);
+      set_synced(channel);  // nothing will come
+    }
+  }
+  if (!n.graceful) {
+    sync_timer_ = context_.loop.after(kSilentSync, [this] {
+      for (auto& channel : channels_) set_synced(channel);
     });
   }
-  if (!n.graceful) sync_timer_ = context_.loop.after(kSilentSync, [this] { set_synced(); });
   context_.owner.session_changed(config_.name, true, {});
   context_.owner.work_arrived();
 }
 
+void SpeakerPeer::channel_up(Channel& channel, const Ip& next_hop) {
+  const Negotiated& n = fsm_.negotiated();
+  RibSession s;
+  s.family = channel.family;
+  s.internal = n.internal;
+  s.v6_next_hops = n.v6_next_hops;
+  s.peer_id = n.remote_id;
+  s.local_address = next_hop;
+  s.encode.as4 = n.as4;
+  s.encode.max_size = n.max_message;
+  s.encode.add_path = contains(n.add_path_out, channel.family);
+  context_.rib.session_up(channel.rib, s);
+  if (contains(n.forwarding_preserved, channel.family)) {
+    sweep_after(channel, std::max(n.restart_time, kStaleLimit));
+  } else {
+    context_.rib.sweep(channel.rib);  // RFC 4724 4.2: its forwarding state is gone
+  }
+}
+
+void SpeakerPeer::sweep_after(Channel& channel, std::chrono::seconds wait) {
+  channel.stale_timer = context_.loop.after(wait, [this, rib = channel.rib] {
+    context_.rib.sweep(rib);
+    context_.owner.work_arrived();
+  });
+}
+
 void SpeakerPeer::session_down(bool graceful) {
   const Negotiated& n = fsm_.negotiated();
-  const auto family = config_.session.address.family();
-  const auto& families = n.graceful_families;
-  const bool keep =
-      graceful && std::find(families.begin(), families.end(), family) != families.end();
-  context_.rib.session_down(rib_id_, keep);
   sync_timer_.reset();
-  stale_timer_.reset();
-  if (keep) {
-    stale_timer_ = context_.loop.after(n.restart_time, [this] {
-      context_.rib.sweep(rib_id_);
-      context_.owner.work_arrived();
-    });
+  for (auto& channel : channels_) {
+    channel.stale_timer.reset();
+    if (!channel.open) continue;
+    channel.open = false;
+    const bool keep = graceful && contains(n.graceful_families, channel.family);
+    context_.rib.session_down(channel.rib, keep);
+    if (keep) sweep_after(channel, n.restart_time);
   }
   context_.owner.session_changed(config_.name, false, fsm_.last_error());
   context_.owner.work_arrived();
 }
 
 void SpeakerPeer::on_refresh(const wire::RouteRefresh& request) {
-  if (wire::unicast_family(request.family) != config_.session.address.family()) return;
+  const auto family = wire::unicast_family(request.family);
+  const auto channel = std::find_if(channels_.begin(), channels_.end(),
+                                    [&](const Channel& c) { return c.open && c.family == family; });
+  if (channel == channels_.end()) return;
   switch (request.subtype) {
     case 0:
-      context_.rib.send_all(rib_id_, fsm_.negotiated().enhanced_refresh);
+      context_.rib.send_all(channel->rib, fsm_.negotiated().enhanced_refresh);
       break;
     case 1:
-      context_.rib.begin_refresh(rib_id_);
+      context_.rib.begin_refresh(channel->rib);
       break;
     case 2:
-      context_.rib.sweep(rib_id_);
+      context_.rib.sweep(channel->rib);
       break;
     default:
       return;  // RFC 7313 5: unknown subtypes are ignored
@@ -187,11 +257,34 @@ void SpeakerPeer::on_refresh(const wire::RouteRefresh& request) {
   context_.owner.work_arrived();
 }
 
-void SpeakerPeer::set_synced() {
-  sync_timer_.reset();
-  if (synced_) return;
-  synced_ = true;
+void SpeakerPeer::end_of_rib(Family family) {
+  for (auto& channel : channels_) {
+    if (!channel.open || channel.family != family) continue;
+    channel.stale_timer.reset();
+    context_.rib.sweep(channel.rib);
+    set_synced(channel);
+  }
+}
+
+void SpeakerPeer::set_synced(Channel& channel) {
+  if (channel.synced) return;
+  channel.synced = true;
   context_.owner.peer_synced();
+}
+
+// False: the session has just ended because of it.
+bool SpeakerPeer::check_limit(Connection c) {
+  const PrefixLimit& limit = config_.prefix_limit;
+  if (limit.count == 0) return true;
+  for (const auto& channel : channels_) {
+    if (!channel.open || context_.rib.counters(channel.rib).prefixes_fresh <= limit.count) continue;
+    fsm_event::BadStream end{c, wire::too_many_prefixes(channel.family, limit.count), {}};
+    end.retry.kind = limit.restart ? fsm_event::Retry::Kind::pause : fsm_event::Retry::Kind::never;
+    end.retry.pause = limit.restart.value_or(0s);
+    step(end);
+    return false;
+  }
+  return true;
 }
 
 // --- streams ---------------------------------------------------------------------------------
@@ -302,12 +395,12 @@ void SpeakerPeer::on_update(Connection c, wire::Bytes body) {
       return;
   }
   if (u.end_of_rib) {
-    if (*u.end_of_rib != config_.session.address.family()) return;
-    stale_timer_.reset();
-    context_.rib.sweep(rib_id_);
-    set_synced();
+    end_of_rib(*u.end_of_rib);
   } else {
-    context_.rib.update(rib_id_, u);
+    for (const auto& channel : channels_) {
+      if (channel.open) context_.rib.update(channel.rib, u);
+    }
+    if (!check_limit(c)) return;
   }
   context_.owner.work_arrived();
 }
@@ -343,7 +436,9 @@ void SpeakerPeer::flush() {
       context_.owner.work_arrived();
       return;
     }
-    conn.chunk = context_.rib.next_output(rib_id_);
+    for (std::size_t i = 0; i < channels_.size() && !conn.chunk; ++i) {
+      conn.chunk = context_.rib.next_output(channels_[i].rib);
+    }
     if (!conn.chunk) return;
     written += conn.chunk->size();
     ++counters_.updates_out;
@@ -373,10 +468,12 @@ PeerStatus SpeakerPeer::status(std::chrono::system_clock::time_point wall) const
   }
   s.info = s.last_error.empty() ? s.fsm : s.fsm + " " + s.last_error;
   s.counters = counters_;
-  const auto held = context_.rib.counters(rib_id_);
-  s.counters.prefixes_in = held.prefixes_in;
-  s.counters.prefixes_accepted = held.prefixes_accepted;
-  s.counters.prefixes_out = held.prefixes_out;
+  for (const auto& channel : channels_) {
+    const auto held = context_.rib.counters(channel.rib);
+    s.counters.prefixes_in += held.prefixes_in;
+    s.counters.prefixes_accepted += held.prefixes_accepted;
+    s.counters.prefixes_out += held.prefixes_out;
+  }
   return s;
 }
 

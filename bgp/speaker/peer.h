@@ -62,15 +62,26 @@ class SpeakerPeer {
   // Writes what the tables have for it, as far as the connection takes it.
   void flush();
   void end_restart() { fsm_.set_restarting(false); }
-  [[nodiscard]] bool synced() const { return synced_; }
+  [[nodiscard]] bool synced() const;
+  // Its routes are to be waited for before ours are selected (RFC 4724 4.1): it has a session,
+  // knows what that is about, has not restarted itself, and is not done.
+  [[nodiscard]] bool owes_routes() const;
   [[nodiscard]] bool graceful() const {
     return fsm_.established().has_value() && fsm_.negotiated().graceful;
   }
   [[nodiscard]] bool established() const { return fsm_.established().has_value(); }
-  [[nodiscard]] PeerId rib_id() const { return rib_id_; }
+  [[nodiscard]] bool is_source(PeerId id) const;
   [[nodiscard]] PeerStatus status(std::chrono::system_clock::time_point wall) const;
 
  private:
+  // The routes of one family: a peer of its own in the tables.
+  struct Channel {
+    Family family = Family::v4;
+    PeerId rib = kLocalPeer;
+    bool open = false;    // on the session that stands
+    bool synced = false;  // all its routes have come once
+    EventLoop::Timer stale_timer;
+  };
   struct Conn {
     std::unique_ptr<Stream> stream;
     std::uint64_t serial = 0;
@@ -93,20 +104,24 @@ class SpeakerPeer {
   void on_update(Connection c, wire::Bytes body);
   bool write_pending(Conn& conn);
   void session_up(Connection c);
+  void channel_up(Channel& channel, const Ip& next_hop);
   void session_down(bool graceful);
   void on_refresh(const wire::RouteRefresh& request);
-  void set_synced();
+  void end_of_rib(Family family);
+  bool check_limit(Connection c);
+  void sweep_after(Channel& channel, std::chrono::seconds wait);
+  void set_synced(Channel& channel);
+  [[nodiscard]] std::optional<Ip> next_hop_for(Family family, Connection c);
   [[nodiscard]] RibPeer rib_peer() const;
 
   Context context_;
   PeerConfig config_;
   Fsm fsm_;
-  PeerId rib_id_;
+  std::vector<Channel> channels_;
   std::array<Conn, 2> conns_;
   std::array<EventLoop::Timer, kFsmTimers> timers_;
-  EventLoop::Timer stale_timer_, sync_timer_;
+  EventLoop::Timer sync_timer_;
   std::uint64_t serial_ = 0;
-  bool synced_ = false;
   Clock::time_point since_;
   FsmState last_state_ = FsmState::idle;
   PeerCounters counters_;

@@ -17,6 +17,7 @@ using namespace std::chrono_literals;
 // Destinations looked at before other events get their turn: a few milliseconds.
 constexpr std::size_t kWorkPerStep = 4096;
 constexpr auto kListenRetry = 5s;
+constexpr std::string_view kStopping = "the node agent has been stopped";
 
 wire::Notification cease(std::uint8_t subcode) { return {wire::code::cease, subcode, {}}; }
 
@@ -48,6 +49,9 @@ class Speaker::Impl : public PeerOwner {
     metrics::Gauge* up = nullptr;
   };
   void work();
+  [[nodiscard]] bool waits_for_peers() const;
+  void start_restart();
+  void finish_restart();
   void finish_initial_sync();
   void set_peers(const std::vector<PeerConfig>& wanted);
   void listen();
@@ -64,6 +68,8 @@ class Speaker::Impl : public PeerOwner {
   SpeakerOptions options_;
   std::uint64_t seed_;
   bool configured_ = false, stopped_ = false, working_ = false, initial_sync_ = false;
+  bool restarting_ = false;  // RFC 4724 4.1: routes are taken in, none is selected
+  bool await_absent_ = true;
   SpeakerConfig config_;
   SpeakerIdentity identity_in_use_;
   Rib rib_;
@@ -71,7 +77,7 @@ class Speaker::Impl : public PeerOwner {
   std::unique_ptr<Transport::Listener> listener_;
   ListenOptions listening_on_;
   std::string listen_error_;
-  EventLoop::Timer listen_timer_, sync_timer_;
+  EventLoop::Timer listen_timer_, sync_timer_, absent_timer_;
   std::map<Prefix, NextHops> static_routes_;
   std::vector<std::unique_ptr<Stream>> graveyard_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // for posted tasks
@@ -109,6 +115,7 @@ void Speaker::Impl::set_config(SpeakerConfig config) {
   config_ = std::move(config);
   if (!configured_) {
     sync_timer_ = loop_.after(options_.initial_sync_limit, [this] { finish_initial_sync(); });
+    if (options_.restarting) start_restart();
   }
   RibConfig rib;
   rib.router_id = config_.router_id;
@@ -149,7 +156,7 @@ void Speaker::Impl::set_peers(const std::vector<PeerConfig>& wanted) {
     if (peers_.contains(name)) continue;
     SpeakerPeer::Start start;
     start.identity = identity();
-    start.restarting = options_.restarting && !initial_sync_;
+    start.restarting = restarting_;
     start.seed = seed_ = seed_ * 6364136223846793005ULL + 1442695040888963407ULL;
     auto& entry = peers_[name];
     entry.up = &registry_.gauge("margay_bgp_peer_up", "1 while the session is established",
@@ -213,11 +220,12 @@ void Speaker::Impl::stop(bool leave_forwarding) {
   stopped_ = true;
   for (auto& [name, entry] : peers_) {
     const bool silent = leave_forwarding && entry.peer->graceful();
-    entry.peer->stop(silent ? std::nullopt : std::optional(cease(wire::subcode::shutdown)));
+    entry.peer->stop(silent ? std::nullopt : std::optional(wire::shutdown_notification(kStopping)));
   }
   listener_.reset();
   listen_timer_.reset();
   sync_timer_.reset();
+  absent_timer_.reset();
   graveyard_.clear();
 }
 
@@ -289,6 +297,10 @@ void Speaker::Impl::work() {
     work_arrived();
     return;
   }
+  if (restarting_) {
+    if (!waits_for_peers()) finish_restart();
+    return;
+  }
   if (initial_sync_ || !configured_) return;
   const bool all = std::all_of(peers_.begin(), peers_.end(), [](const auto& entry) {
     const SpeakerPeer& p = *entry.second.peer;
@@ -297,11 +309,41 @@ void Speaker::Impl::work() {
   if (all) finish_initial_sync();
 }
 
+void Speaker::Impl::start_restart() {
+  restarting_ = true;
+  rib_.set_deferred(true);
+  absent_timer_ = loop_.after(options_.absent_limit, [this] {
+    await_absent_ = false;
+    work_arrived();
+  });
+}
+
+bool Speaker::Impl::waits_for_peers() const {
+  return std::any_of(peers_.begin(), peers_.end(), [&](const auto& entry) {
+    const SpeakerPeer& p = *entry.second.peer;
+    if (p.established()) return p.owes_routes();
+    return await_absent_ && p.config().session.down_reason.empty();
+  });
+}
+
+void Speaker::Impl::finish_restart() {
+  if (!restarting_) return;
+  restarting_ = false;
+  absent_timer_.reset();
+  for (auto& [name, entry] : peers_) entry.peer->end_restart();
+  rib_.set_deferred(false);
+  work_arrived();
+}
+
 void Speaker::Impl::finish_initial_sync() {
   if (initial_sync_ || stopped_) return;
+  if (restarting_) {  // its time is over; what has come is to be selected first
+    finish_restart();
+    sync_timer_ = loop_.after(0s, [this] { finish_initial_sync(); });
+    return;
+  }
   initial_sync_ = true;
   sync_timer_.reset();
-  for (auto& [name, entry] : peers_) entry.peer->end_restart();
   sink_.initial_sync_done();
 }
 
@@ -329,9 +371,10 @@ RouteStatus Speaker::Impl::describe(const Destination& d, const Path& p) const {
   r.prefix = d.prefix;
   r.next_hop = a.next_hop;
   for (const auto& [name, entry] : peers_) {
-    if (entry.peer->rib_id() == p.peer) r.peer = name;
+    if (entry.peer->is_source(p.peer)) r.peer = name;
   }
   r.best = d.best_peer == p.peer && d.best == p.attributes && d.best != kNoAttr;
+  r.path_id = p.path_id;
   r.stale = rib_.is_stale(p);
   r.as_path = a.as_path.to_string();
   r.local_pref = a.local_pref.value_or(100);

@@ -20,8 +20,10 @@ namespace margay::bgp {
 
 struct SpeakerOptions {
   // The kernel still holds the routes of an earlier run: peers that kept ours are told so (RFC
-  // 4724).
+  // 4724), and no route is selected or sent before they have sent theirs.
   bool restarting = false;
+  // How long that waits for a peer without a session, from the first configuration on.
+  std::chrono::seconds absent_limit{15};
   // How long peers have to send their routes before initial_sync_done() comes regardless.
   std::chrono::seconds initial_sync_limit{120};
   std::uint64_t seed = 0;  // of the jitter; 0: taken from the system

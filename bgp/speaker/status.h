@@ -53,7 +53,8 @@ struct SpeakerStatus {
 struct RouteStatus {
   Prefix prefix;
   Ip next_hop;
-  std::string peer;  // name; empty: originated here
+  std::string peer;           // name; empty: originated here
+  std::uint32_t path_id = 0;  // that the peer gave it (RFC 7911)
   bool best = false;
   bool stale = false;
   std::string as_path;  // "64513 65000 {65001 65002}"

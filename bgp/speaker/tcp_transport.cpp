@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/net/tcp.h"
+#include "bgp/speaker/md5_keys.h"
 
 namespace margay::bgp {
 namespace {
@@ -117,25 +118,7 @@ class TcpListener : public Transport::Listener {
   }
 
   std::vector<Error> set_rules(std::vector<AcceptRule> rules) override {
-    std::vector<Error> errors;
-    const auto apply = [&](const AcceptRule& rule, const std::string& password) {
-      for (const auto& fd : fds_) {
-        if (family(fd) != rule.address.family()) continue;
-        if (auto r = net::set_tcp_md5(fd.get(), rule.address, password); !r) {
-          errors.push_back(r.error());
-        }
-      }
-    };
-    for (const auto& old : rules_) {
-      const bool kept = std::any_of(rules.begin(), rules.end(), [&](const AcceptRule& r) {
-        return r.address == old.address && !r.password.empty();
-      });
-      if (!old.password.empty() && !kept) apply(old, "");
-    }
-    for (const auto& rule : rules) {
-      const bool same = std::find(rules_.begin(), rules_.end(), rule) != rules_.end();
-      if (!rule.password.empty() && !same) apply(rule, rule.password);
-    }
+    std::vector<Error> errors = set_keys(md5_keys(rules));
     // The answer to a SYN bears the listener's TTL; a peer with TTL security expects 255.
     const bool secure = std::any_of(rules.begin(), rules.end(),
                                     [](const AcceptRule& r) { return r.ttl_security.has_value(); });
@@ -144,7 +127,6 @@ class TcpListener : public Transport::Listener {
         errors.push_back(r.error());
       }
     }
-    rules_ = std::move(rules);
     return errors;
   }
 
@@ -153,6 +135,29 @@ class TcpListener : public Transport::Listener {
   }
 
  private:
+  // New ones come before old ones go: no peer is without its key in between.
+  std::vector<Error> set_keys(std::vector<Md5Key> want) {
+    std::vector<Error> errors;
+    const auto apply = [&](const Prefix& prefix, const std::string& password) {
+      for (const auto& fd : fds_) {
+        if (family(fd) != prefix.family()) continue;
+        if (auto r = net::set_tcp_md5(fd.get(), prefix, password); !r) errors.push_back(r.error());
+      }
+    };
+    for (const auto& key : want) {
+      if (std::find(keys_.begin(), keys_.end(), key) == keys_.end()) {
+        apply(key.prefix, key.password);
+      }
+    }
+    for (const auto& old : keys_) {
+      const bool kept = std::any_of(want.begin(), want.end(),
+                                    [&](const Md5Key& k) { return k.prefix == old.prefix; });
+      if (!kept) apply(old.prefix, "");
+    }
+    keys_ = std::move(want);
+    return errors;
+  }
+
   static Family family(const Fd& fd) { return net::local_endpoint(fd.get()).address.family(); }
 
   void arm(std::size_t i) {
@@ -182,7 +187,7 @@ class TcpListener : public Transport::Listener {
   std::vector<std::uint8_t>& buffer_;
   std::vector<Fd> fds_;
   Transport::OnAccept on_accept_;
-  std::vector<AcceptRule> rules_;
+  std::vector<Md5Key> keys_;
   std::vector<EventLoop::Watch> watches_;
   EventLoop::Timer pause_;
 };
@@ -223,7 +228,7 @@ std::unique_ptr<Stream> TcpTransport::connect(const ConnectOptions& options, Str
     fd = std::move(*made);
     Result<void> ready = apply_ttl(fd.get(), family, options.ttl_security);
     if (ready && !options.password.empty()) {
-      ready = net::set_tcp_md5(fd.get(), options.address, options.password);
+      ready = net::set_tcp_md5(fd.get(), Prefix::host(options.address), options.password);
     }
     error = ready ? net::tcp_connect(fd.get(), {options.address, options.port})
                   : std::max(ready.error().sys_errno, EINVAL);

@@ -28,7 +28,8 @@ using Community = std::variant<std::uint32_t, LargeCommunity>;
 [[nodiscard]] Result<Community> parse_community(std::string_view text);
 [[nodiscard]] std::string to_string(const Community& community);
 
-// RFC 1997, 9494.
+// RFC 1997, 8326, 9494.
+inline constexpr std::uint32_t kGracefulShutdown = 0xffff0000;
 inline constexpr std::uint32_t kNoExport = 0xffffff01;
 inline constexpr std::uint32_t kNoAdvertise = 0xffffff02;
 inline constexpr std::uint32_t kNoExportSubconfed = 0xffffff03;

@@ -105,6 +105,7 @@ class UpdateDecoder {
     if (u_.treatment == Treatment::session_reset) return std::move(u_);
     merge_as4();
     check_mandatory();
+    check_reachability();
     if (body.size() == 4) u_.end_of_rib = Family::v4;
     return std::move(u_);
   }
@@ -232,6 +233,7 @@ class UpdateDecoder {
       case aggregator: {  // 7.7
         if (value.size() != (context_.as4 ? 8U : 6U)) return discard(type);
         const Asn asn(context_.as4 ? r.u32() : r.u16());
+        if (asn.value() == 0) return discard(type);  // RFC 7607 2
         a.aggregator = Aggregator{asn, RouterId(r.u32())};
         break;
       }
@@ -248,6 +250,10 @@ class UpdateDecoder {
         if (value.size() != 8) return discard(type);
         as4_aggregator_ = Aggregator{Asn(r.u32()), RouterId(0)};
         as4_aggregator_->id = RouterId(r.u32());
+        if (as4_aggregator_->asn.value() == 0) {
+          as4_aggregator_.reset();
+          discard(type);
+        }
         break;
       default:
         break;
@@ -372,6 +378,12 @@ class UpdateDecoder {
     if (!seen_[origin]) withdraw(origin);
     if (!seen_[as_path]) withdraw(as_path);
     if (!u_.announced.empty() && !seen_[next_hop]) withdraw(next_hop);
+  }
+
+  // 5.2: with attributes but no reachable prefix nobody knows what an error would withdraw.
+  void check_reachability() {
+    const bool reaches = !u_.announced.empty() || seen_[mp_reach];
+    if (u_.treatment == Treatment::treat_as_withdraw && !reaches) reset(subcode::malformed_list);
   }
 
   DecodeContext context_;

@@ -55,6 +55,13 @@ constexpr Text kTexts[] = {
     {7, 1, "Invalid ROUTE-REFRESH message length"},
 };
 
+// What a Hard Reset wraps; no further one, whatever the peer sent.
+Notification inside(const Notification& n) {
+  Notification in{n.data[0], n.data[1], {n.data.begin() + 2, n.data.end()}};
+  if (is_hard_reset(in)) in.data.clear();
+  return in;
+}
+
 Notification bad_header(std::uint8_t sub, Bytes data) {
   return {code::header, sub, {data.begin(), data.end()}};
 }
@@ -79,6 +86,7 @@ bool length_fits(MessageType type, std::size_t n) {
 }  // namespace
 
 std::string describe(const Notification& n) {
+  if (is_hard_reset(n) && n.data.size() >= 2) return "Hard reset: " + describe(inside(n));
   for (const auto& t : kTexts) {
     if (t.code == n.code && t.subcode == n.subcode) return t.text;
   }
@@ -86,6 +94,7 @@ std::string describe(const Notification& n) {
 }
 
 std::string shutdown_message(const Notification& n) {
+  if (is_hard_reset(n)) return n.data.size() >= 2 ? shutdown_message(inside(n)) : "";
   const bool carries =
       n.code == code::cease && (n.subcode == subcode::shutdown || n.subcode == subcode::reset);
   if (!carries || n.data.empty() || n.data.size() < n.data[0] + std::size_t{1}) return {};
@@ -94,6 +103,38 @@ std::string shutdown_message(const Notification& n) {
   std::replace_if(
       out.begin(), out.end(), [](unsigned char c) { return c < 32 || c == 127; }, ' ');
   return out;
+}
+
+Notification shutdown_notification(std::string_view message) {
+  constexpr std::size_t kMost = 255;  // RFC 9003 2
+  message = message.substr(0, kMost);
+  Notification n{code::cease, subcode::shutdown, {}};
+  if (message.empty()) return n;
+  n.data.resize(1 + message.size());
+  n.data[0] = static_cast<std::uint8_t>(message.size());
+  std::copy(message.begin(), message.end(), n.data.begin() + 1);
+  return n;
+}
+
+Notification hard_reset(const Notification& n) {
+  Notification out{code::cease, subcode::hard_reset, {}};
+  out.data.resize(2 + n.data.size());
+  out.data[0] = n.code;
+  out.data[1] = n.subcode;
+  std::copy(n.data.begin(), n.data.end(), out.data.begin() + 2);
+  return out;
+}
+
+bool is_hard_reset(const Notification& n) {
+  return n.code == code::cease && n.subcode == subcode::hard_reset;
+}
+
+Notification too_many_prefixes(Family family, std::uint32_t limit) {
+  Notification n{code::cease, subcode::max_prefixes, {}};
+  put_u16(n.data, unicast(family).afi);
+  put_u8(n.data, unicast(family).safi);
+  put_u32(n.data, limit);
+  return n;
 }
 
 std::optional<Family> unicast_family(AfiSafi a) {

@@ -9,6 +9,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -59,6 +60,13 @@ struct Notification {
 [[nodiscard]] std::string describe(const Notification& n);
 // The operator's message of an administrative shutdown or reset (RFC 9003); empty: none.
 [[nodiscard]] std::string shutdown_message(const Notification& n);
+// An administrative shutdown with such a message, cut to the 255 bytes that fit.
+[[nodiscard]] Notification shutdown_notification(std::string_view message);
+// RFC 8538 3.1: the same wrapped into a Hard Reset, after which no routes are kept.
+[[nodiscard]] Notification hard_reset(const Notification& n);
+[[nodiscard]] bool is_hard_reset(const Notification& n);
+// RFC 4486 4: which limit of which family was passed.
+[[nodiscard]] Notification too_many_prefixes(Family family, std::uint32_t limit);
 
 struct AfiSafi {
   std::uint16_t afi = 0;
@@ -87,6 +95,13 @@ struct AddPath {
   friend bool operator==(const AddPath&, const AddPath&) = default;
 };
 
+// RFC 8950: routes of `family` may have next hops of another address family.
+struct ExtendedNextHop {
+  AfiSafi family;
+  std::uint16_t next_hop_afi = 0;
+  friend bool operator==(const ExtendedNextHop&, const ExtendedNextHop&) = default;
+};
+
 struct Capabilities {
   std::vector<AfiSafi> multiprotocol;
   bool route_refresh = false;
@@ -95,6 +110,7 @@ struct Capabilities {
   std::optional<Asn> as4;
   std::optional<GracefulRestart> graceful_restart;
   std::vector<AddPath> add_path;
+  std::vector<ExtendedNextHop> extended_next_hop;
   friend bool operator==(const Capabilities&, const Capabilities&) = default;
 };
 

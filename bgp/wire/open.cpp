@@ -13,6 +13,7 @@ constexpr std::uint8_t kExtendedParameters = 255;  // RFC 9072
 enum CapabilityCode : std::uint8_t {
   multiprotocol = 1,      // RFC 4760
   route_refresh = 2,      // RFC 2918
+  extended_next_hop = 5,  // RFC 8950
   extended_messages = 6,  // RFC 8654
   graceful_restart = 64,  // RFC 4724, 8538
   as4 = 65,               // RFC 6793
@@ -56,6 +57,19 @@ void decode_add_path(Bytes value, Capabilities& out) {
   }
 }
 
+void decode_extended_next_hop(Bytes value, Capabilities& out) {
+  Reader r(value);
+  while (r.left() >= 6) {
+    ExtendedNextHop e;
+    e.family.afi = r.u16();
+    const std::uint16_t safi = r.u16();  // two bytes here, unlike anywhere else
+    e.next_hop_afi = r.u16();
+    if (safi > 0xff) continue;
+    e.family.safi = static_cast<std::uint8_t>(safi);
+    out.extended_next_hop.push_back(e);
+  }
+}
+
 // A capability whose length is wrong is ignored, like one that we do not know (RFC 5492 3).
 void decode_capability(std::uint8_t kind, Bytes value, Capabilities& out) {
   Reader r(value);
@@ -87,6 +101,9 @@ void decode_capability(std::uint8_t kind, Bytes value, Capabilities& out) {
       break;
     case add_path:
       decode_add_path(value, out);
+      break;
+    case extended_next_hop:
+      decode_extended_next_hop(value, out);
       break;
     default:
       break;
@@ -150,6 +167,15 @@ Buffer capabilities_value(const Capabilities& c) {
     put_capability(caps, multiprotocol, v);
   }
   if (c.route_refresh) put_capability(caps, route_refresh, {});
+  if (!c.extended_next_hop.empty()) {
+    Buffer v;
+    for (const auto& e : c.extended_next_hop) {
+      put_u16(v, e.family.afi);
+      put_u16(v, e.family.safi);
+      put_u16(v, e.next_hop_afi);
+    }
+    put_capability(caps, extended_next_hop, v);
+  }
   if (c.extended_messages) put_capability(caps, extended_messages, {});
   if (c.graceful_restart) {
     put_capability(caps, graceful_restart, graceful_restart_value(*c.graceful_restart));

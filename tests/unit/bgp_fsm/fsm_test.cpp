@@ -315,12 +315,34 @@ TEST(Fsm, a_new_connection_of_a_graceful_peer_is_its_restart) {  // RFC 4724 5
   Driven d;
   d.establish();
   d.step(fsm_event::Accepted{});
-  EXPECT_TRUE(d.down);
-  EXPECT_TRUE(d.graceful);
+  EXPECT_FALSE(d.down) << "it may have dialled when we did: it has to confirm";
   EXPECT_EQ(d.said(), "in:open ");
   d.open(kIn);
+  EXPECT_EQ(d.said(), "in:keepalive ");
+  EXPECT_EQ(d.fsm.established(), kOut);
   d.keepalive(kIn);
+  EXPECT_TRUE(d.down);
+  EXPECT_TRUE(d.graceful);
+  EXPECT_TRUE(d.up);
   EXPECT_EQ(d.fsm.established(), kIn);
+  EXPECT_EQ(d.left(FsmTimer::hold_incoming), 90s);
+  EXPECT_FALSE(d.left(FsmTimer::hold_outgoing).has_value());
+  // On the connection that it made itself there is nothing to cross.
+  d.step(fsm_event::Accepted{});
+  EXPECT_TRUE(d.down);
+  EXPECT_TRUE(d.graceful);
+}
+
+TEST(Fsm, a_connection_that_crossed_ours_leaves_the_session_alone) {  // RFC 4271 6.8
+  Driven d;
+  d.establish();
+  d.step(fsm_event::Accepted{});
+  d.open(kIn);
+  d.notify(kIn, {6, 7, {}});
+  EXPECT_FALSE(d.down);
+  EXPECT_EQ(d.fsm.established(), kOut);
+  EXPECT_EQ(d.fsm.state_name(), "Established");
+  EXPECT_EQ(d.left(FsmTimer::hold_outgoing), 90s);
 }
 
 TEST(Fsm, a_refused_connection_is_tried_again_after_the_delay) {
@@ -434,6 +456,115 @@ TEST(Fsm, a_peer_without_capabilities_speaks_ipv4) {
   EXPECT_TRUE(d.up);
   EXPECT_FALSE(d.fsm.negotiated().as4);
   EXPECT_EQ(d.fsm.negotiated().families, std::vector{Family::v4});
+}
+
+TEST(Fsm, agrees_on_path_identifiers_for_each_direction) {  // RFC 7911 4
+  const struct {
+    const char* name;
+    std::vector<wire::AddPath> theirs;
+    bool in, out;
+  } rows[] = {
+      {"both ways", {{{1, 1}, true, true}}, true, true},
+      {"the peer only sends", {{{1, 1}, false, true}}, true, false},
+      {"the peer only receives", {{{1, 1}, true, false}}, false, true},
+      {"nothing said", {}, false, false},
+      {"another family", {{{2, 1}, true, true}}, false, false},
+  };
+  for (const auto& row : rows) {
+    SCOPED_TRACE(row.name);
+    Driven d;
+    d.step(fsm_event::Start{});
+    d.step(fsm_event::Connected{});
+    auto o = Driven::peer_open();
+    o.capabilities.add_path = row.theirs;
+    d.open(kOut, o);
+    EXPECT_EQ(d.fsm.negotiated().decode_context().add_path_v4, row.in);
+    EXPECT_FALSE(d.fsm.negotiated().decode_context().add_path_v6);
+    EXPECT_EQ(!d.fsm.negotiated().add_path_out.empty(), row.out);
+  }
+}
+
+TEST(Fsm, ipv6_next_hops_need_both_sides) {  // RFC 8950
+  for (const bool ours : {false, true}) {
+    for (const bool theirs : {false, true}) {
+      auto c = Driven::default_config();
+      c.v6_next_hops = ours;
+      Driven d(c);
+      d.step(fsm_event::Start{});
+      d.step(fsm_event::Connected{});
+      auto o = Driven::peer_open();
+      if (theirs) o.capabilities.extended_next_hop = {{{1, 1}, 2}};
+      d.open(kOut, o);
+      EXPECT_EQ(d.fsm.negotiated().v6_next_hops, ours && theirs);
+    }
+  }
+}
+
+// A session on which both sides know RFC 8538, or only the peer.
+Driven notifying(bool ours) {
+  auto c = Driven::default_config();
+  c.timers.graceful_notification = ours;
+  Driven d(c);
+  d.step(fsm_event::Start{});
+  d.step(fsm_event::Connected{});
+  auto o = Driven::peer_open();
+  o.capabilities.graceful_restart->notification = true;
+  d.open(kOut, o);
+  d.keepalive(kOut);
+  return d;
+}
+
+TEST(Fsm, a_notification_keeps_routes_when_both_agreed) {  // RFC 8538
+  const Notification config_change{6, 6, {}}, hold{4, 0, {}}, malformed{3, 1, {}};
+  const auto hard = wire::hard_reset({6, 2, {}});
+  for (const bool ours : {false, true}) {
+    SCOPED_TRACE(ours);
+    for (const auto& n : {config_change, hold, malformed, hard}) {
+      SCOPED_TRACE(wire::describe(n));
+      Driven d = notifying(ours);
+      d.notify(kOut, n);
+      EXPECT_TRUE(d.down);
+      EXPECT_EQ(d.graceful, ours && !wire::is_hard_reset(n));
+    }
+    Driven d = notifying(ours);
+    d.now += 90s;
+    d.step(fsm_event::Expired{FsmTimer::hold_outgoing});
+    EXPECT_EQ(d.said(), "out:4/0 ");
+    EXPECT_TRUE(d.down);
+    EXPECT_EQ(d.graceful, ours);
+  }
+}
+
+TEST(Fsm, what_is_for_good_is_said_as_a_hard_reset) {  // RFC 8538 4.1
+  for (const bool ours : {false, true}) {
+    for (const auto& [sub, hard] : {std::pair{1, true}, {2, true}, {3, true}, {6, false}}) {
+      Driven d = notifying(ours);
+      d.step(fsm_event::Stop{Notification{6, static_cast<std::uint8_t>(sub), {}}});
+      EXPECT_EQ(d.said(), ours && hard ? "out:6/9 " : "out:6/" + std::to_string(sub) + " ");
+    }
+  }
+}
+
+TEST(Fsm, a_passed_limit_waits_as_it_is_told_to) {
+  using Retry = fsm_event::Retry;
+  Driven d;
+  d.establish();
+  d.step(fsm_event::BadStream{kOut, {6, 1, {}}, {Retry::Kind::pause, 600s}});
+  EXPECT_EQ(d.said(), "out:6/1 ");
+  EXPECT_TRUE(d.down);
+  EXPECT_EQ(d.left(FsmTimer::retry), 600s);
+  EXPECT_FALSE(d.fsm.accepts_incoming());
+  d.expire(FsmTimer::retry);
+  EXPECT_EQ(d.connects, 1);
+
+  Driven e;
+  e.establish();
+  e.step(fsm_event::BadStream{kOut, {6, 1, {}}, {Retry::Kind::never, 0s}});
+  EXPECT_FALSE(e.left(FsmTimer::retry).has_value());
+  EXPECT_FALSE(e.fsm.accepts_incoming());
+  e.step(fsm_event::Stop{});
+  e.step(fsm_event::Start{});
+  EXPECT_EQ(e.connects, 1);
 }
 
 }  // namespace

@@ -44,6 +44,7 @@ class RibBench {
     Asn local_as{64512};
     FilterList filters = {};
     unsigned allowed_local_as = 0;
+    bool add_path = false;  // in both directions
   };
   // A peer 10.1.0.n with an established session; ours is 10.1.0.1.
   PeerId peer(std::uint32_t n, const PeerOptions& o) {
@@ -56,6 +57,7 @@ class RibBench {
     p.allowed_local_as = o.allowed_local_as;
     const PeerId id = rib.add_peer(p);
     internal[id] = o.internal;
+    if (o.add_path) with_path_ids.insert(id);
     addresses[id] = p.address;
     up(id);
     return id;
@@ -66,24 +68,37 @@ class RibBench {
     s.internal = internal[id];
     s.peer_id = RouterId(addresses[id].v4_host_order());
     s.local_address = ip("10.1.0.1");
-    s.encode = encode;
+    s.encode = encode_for(id);
     received[id].clear();
+    paths[id].clear();
     rib.session_up(id, s);
     settle();
   }
 
-  void announce(PeerId from, const std::vector<std::string>& prefixes, const Attributes& a) {
+  [[nodiscard]] wire::EncodeContext encode_for(PeerId id) const {
+    wire::EncodeContext c = encode;
+    c.add_path = with_path_ids.contains(id);
+    return c;
+  }
+  [[nodiscard]] wire::DecodeContext decode_for(PeerId id) const {
+    wire::DecodeContext c;
+    c.add_path_v4 = with_path_ids.contains(id);
+    return c;
+  }
+
+  void announce(PeerId from, const std::vector<std::string>& prefixes, const Attributes& a,
+                std::uint32_t path_id = 0) {
     wire::Buffer b;
-    wire::UpdateWriter w(b, Family::v4, encode);
+    wire::UpdateWriter w(b, Family::v4, encode_for(from));
     w.set_attributes(a);
-    for (const auto& p : prefixes) w.announce(prefix(p));
+    for (const auto& p : prefixes) w.announce(prefix(p), path_id);
     w.finish();
     feed(from, b);
   }
-  void withdraw(PeerId from, const std::vector<std::string>& prefixes) {
+  void withdraw(PeerId from, const std::vector<std::string>& prefixes, std::uint32_t path_id = 0) {
     wire::Buffer b;
-    wire::UpdateWriter w(b, Family::v4, encode);
-    for (const auto& p : prefixes) w.withdraw(prefix(p));
+    wire::UpdateWriter w(b, Family::v4, encode_for(from));
+    for (const auto& p : prefixes) w.withdraw(prefix(p), path_id);
     w.finish();
     feed(from, b);
   }
@@ -91,7 +106,7 @@ class RibBench {
     for (wire::Bytes left = stream; !left.empty();) {
       const auto f = wire::next_frame(left, encode.max_size);
       left = left.subspan(f.size);
-      wire::DecodeContext c;
+      wire::DecodeContext c = decode_for(from);
       c.internal = internal[from];
       rib.update(from, wire::decode_update(f.body, c));
     }
@@ -127,7 +142,7 @@ class RibBench {
       ++marks[id];
       return;
     }
-    wire::DecodeContext c;
+    wire::DecodeContext c = decode_for(id);
     c.internal = true;
     const auto u = wire::decode_update(f.body, c);
     if (u.end_of_rib) {
@@ -138,10 +153,12 @@ class RibBench {
     u.withdrawn.for_each([&](const wire::NlriEntry& e) {
       ++withdrawals[id];
       table.erase(e.prefix);
+      paths[id].erase({e.prefix, e.path_id});
     });
     u.announced.for_each([&](const wire::NlriEntry& e) {
       ++announcements[id];
       table[e.prefix] = u.attributes;
+      paths[id][{e.prefix, e.path_id}] = u.attributes;
     });
   }
   [[nodiscard]] std::set<std::string> told(PeerId id) const {
@@ -153,6 +170,15 @@ class RibBench {
     return received[id].at(prefix(p));
   }
 
+  // The next hops of the paths that a peer knows, sorted.
+  [[nodiscard]] std::multiset<std::string> hops_told(PeerId id, const std::string& p) const {
+    std::multiset<std::string> out;
+    for (const auto& [path, a] : paths.at(id)) {
+      if (path.first == prefix(p)) out.insert(a.next_hop.to_string());
+    }
+    return out;
+  }
+
   RibConfig config;
   wire::EncodeContext encode;
   Rib rib;
@@ -160,6 +186,8 @@ class RibBench {
   std::map<PeerId, bool> internal;
   std::map<PeerId, Ip> addresses;
   std::map<PeerId, std::map<Prefix, Attributes>> received;
+  std::map<PeerId, std::map<std::pair<Prefix, std::uint32_t>, Attributes>> paths;
+  std::set<PeerId> with_path_ids;
   std::map<PeerId, int> ends, marks, withdrawals, announcements;
   std::set<PeerId> asleep;
   std::map<Prefix, std::vector<Ip>> kernel;

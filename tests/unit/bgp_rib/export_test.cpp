@@ -120,6 +120,37 @@ TEST(RibExport, tells_the_source_of_a_better_path_to_forget_the_older_one) {
   EXPECT_TRUE(b.told(c1).empty());
 }
 
+TEST(RibExport, sessions_of_two_local_numbers_pass_routes_to_each_other) {
+  RibBench b;
+  const auto one = b.peer(2, Options{.local_as = Asn(64512)}),
+             two = b.peer(3, Options{.local_as = Asn(64999)}),
+             outside = b.peer(4, Options{.internal = false, .local_as = Asn(64999)});
+  b.announce(one, {"10.65.1.0/26"}, attributes("10.1.0.2", {65001}));
+  b.settle();
+  EXPECT_EQ(b.told(two), Set{"10.65.1.0/26"});
+  EXPECT_EQ(b.told(outside, "10.65.1.0/26").as_path.to_string(), "64999 65001");
+}
+
+TEST(RibExport, keeps_what_others_attached) {  // RFC 1997, 4360, 8092, and unknown attributes
+  RibBench b;
+  const auto in = b.peer(2, Options{.internal = false}), out = b.peer(3),
+             outside = b.peer(4, Options{.internal = false});
+  auto a = attributes("192.0.2.9", {65001});
+  a.communities = {0xfde90001};
+  a.extended_communities = {0x0002fde900000064};
+  a.large_communities = {{65001, 1, 2}};
+  a.unknown = {{0xe0, 99, {1, 2, 3}}};
+  b.announce(in, {"10.65.1.0/26"}, a);
+  b.settle();
+  for (const auto peer : {out, outside}) {
+    const auto& got = b.told(peer, "10.65.1.0/26");
+    EXPECT_EQ(got.communities, a.communities);
+    EXPECT_EQ(got.extended_communities, a.extended_communities);
+    EXPECT_EQ(got.large_communities, a.large_communities);
+    EXPECT_EQ(got.unknown, a.unknown);
+  }
+}
+
 TEST(RibExport, honours_well_known_communities) {
   RibBench b;
   const auto source = b.peer(2, Options{.internal = false});

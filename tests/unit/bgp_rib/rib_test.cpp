@@ -39,7 +39,8 @@ TEST(Rib, limits_the_next_hops_of_a_route) {
     b.announce(p, {"0.0.0.0/0"}, attributes("10.1.0." + std::to_string(n), {65001}));
   }
   b.settle();
-  EXPECT_EQ(b.kernel[prefix("0.0.0.0/0")].size(), 2U);
+  // Those of the neighbours that would win the last steps, in whatever order they came.
+  EXPECT_EQ(b.kernel[prefix("0.0.0.0/0")], (Hops{ip("10.1.0.2"), ip("10.1.0.3")}));
 }
 
 TEST(Rib, ignores_what_it_must_not_use) {
@@ -113,6 +114,58 @@ TEST(Rib, keeps_stale_routes_until_they_are_swept) {
   b.rib.sweep(p);
   b.settle();
   EXPECT_EQ(b.kernel.size(), 1U);
+}
+
+TEST(Rib, what_was_stale_already_goes_with_the_next_loss) {  // RFC 4724 4.2
+  RibBench b;
+  const auto p = b.peer(2);
+  b.announce(p, {"10.65.1.0/26", "10.65.2.0/26"}, attributes("10.1.0.2"));
+  b.rib.session_down(p, true);
+  b.up(p);
+  b.announce(p, {"10.65.1.0/26"}, attributes("10.1.0.2"));
+  b.rib.session_down(p, true);
+  b.settle();
+  EXPECT_EQ(b.kernel.size(), 1U);
+  EXPECT_TRUE(b.kernel.contains(prefix("10.65.1.0/26")));
+  EXPECT_EQ(b.rib.counters(p).prefixes_fresh, 0U);
+}
+
+TEST(Rib, deferred_it_takes_routes_in_and_tells_nobody) {  // RFC 4724 4.1
+  RibBench b;
+  b.rib.set_deferred(true);
+  b.rib.set_originated({{prefix("10.65.9.0/26"), kNormalPriority}});
+  const auto source = b.peer(2, Options{.internal = false}), other = b.peer(3);
+  b.announce(source, {"10.65.1.0/26", "10.65.2.0/26"}, attributes("10.1.0.2", {65001}));
+  b.withdraw(source, {"10.65.2.0/26"});
+  b.settle();
+  EXPECT_TRUE(b.kernel.empty());
+  EXPECT_TRUE(b.told(other).empty());
+  EXPECT_EQ(b.ends[other], 0) << "no End-of-RIB either";
+  b.rib.set_deferred(false);
+  b.settle();
+  EXPECT_EQ(b.kernel.size(), 1U);
+  EXPECT_EQ(b.told(other), (Set{"10.65.1.0/26", "10.65.9.0/26"}));
+  EXPECT_EQ(b.ends[other], 1);
+  EXPECT_EQ(b.withdrawals[other], 0);
+}
+
+TEST(Rib, a_path_that_is_about_to_go_is_the_last_choice) {  // RFC 8326
+  RibBench b;
+  const auto leaving = b.peer(2, Options{.internal = false}), staying = b.peer(3);
+  auto better = attributes("10.1.0.2", {65001}), worse = attributes("10.1.0.3", {65001, 65002});
+  worse.local_pref = 1;
+  b.announce(leaving, {"10.65.1.0/26"}, better);
+  b.announce(staying, {"10.65.1.0/26"}, worse);
+  b.settle();
+  EXPECT_EQ(b.kernel[prefix("10.65.1.0/26")], Hops{ip("10.1.0.2")});
+  better.communities = {kGracefulShutdown};
+  b.announce(leaving, {"10.65.1.0/26"}, better);
+  b.settle();
+  EXPECT_EQ(b.kernel[prefix("10.65.1.0/26")], Hops{ip("10.1.0.3")});
+  b.withdraw(staying, {"10.65.1.0/26"});
+  b.settle();
+  EXPECT_EQ(b.kernel[prefix("10.65.1.0/26")], Hops{ip("10.1.0.2")}) << "until it is gone";
+  EXPECT_EQ(b.told(staying, "10.65.1.0/26").local_pref, 0U);
 }
 
 TEST(Rib, refresh_with_marks_drops_what_is_not_sent_again) {  // RFC 7313

@@ -136,7 +136,8 @@ TEST_F(SpeakerTest, stopping_for_good_says_so) {
   two_.speaker.stop(false);
   loop_.advance(100ms);
   EXPECT_TRUE(one_.sink.routes.empty());
-  EXPECT_EQ(at_one().last_error, "Received: Administrative shutdown");
+  EXPECT_EQ(at_one().last_error,
+            "Received: Administrative shutdown (the node agent has been stopped)");
 }
 
 TEST_F(SpeakerTest, a_changed_parameter_resets_only_that_session) {

@@ -32,6 +32,7 @@ Open full_open() {
   c.as4 = o.asn;
   c.graceful_restart = GracefulRestart{true, true, 120, {{{1, 1}, true}, {{2, 1}, false}}};
   c.add_path = {{{1, 1}, true, true}, {{2, 1}, true, false}};
+  c.extended_next_hop = {{{1, 1}, 2}};
   return o;
 }
 
@@ -65,6 +66,21 @@ TEST(Notification, comes_back_and_is_described_in_known_words) {
   EXPECT_EQ(describe({4, 0, {}}), "Hold timer expired");
   EXPECT_EQ(describe({99, 1, {}}), "Unknown error 99.1");
   EXPECT_EQ(shutdown_message({6, 2, {200, 'x'}}), "") << "longer than what is there";
+}
+
+TEST(Notification, a_hard_reset_tells_what_it_wraps) {  // RFC 8538 3.1
+  const auto inner = shutdown_notification("maintenance");
+  EXPECT_EQ(describe(inner), "Administrative shutdown");
+  EXPECT_EQ(shutdown_message(inner), "maintenance");
+  const auto hard = hard_reset(inner);
+  EXPECT_TRUE(is_hard_reset(hard));
+  EXPECT_EQ(describe(hard), "Hard reset: Administrative shutdown");
+  EXPECT_EQ(shutdown_message(hard), "maintenance");
+  EXPECT_EQ(describe({code::cease, subcode::hard_reset, {}}), "Hard reset");
+  EXPECT_EQ(describe(hard_reset(hard_reset(inner))), "Hard reset: Hard reset") << "no further";
+  EXPECT_EQ(shutdown_message(shutdown_notification(std::string(300, 'x'))).size(), 255U);
+  EXPECT_EQ(too_many_prefixes(Family::v6, 258).data,
+            (std::vector<std::uint8_t>{0, 2, 1, 0, 0, 1, 2}));  // RFC 4486 4
 }
 
 TEST(RouteRefresh, comes_back) {

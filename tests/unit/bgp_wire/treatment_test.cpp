@@ -50,6 +50,16 @@ TEST(UpdateErrors, are_treated_as_rfc_7606_says) {
       {"7.5: length of LOCAL_PREF", kBase + "40 05 03 000064", kWithdraw, 5, true},
       {"7.6: length of ATOMIC_AGGREGATE", kBase + "40 06 01 00", kDiscard, 6},
       {"7.7: length of AGGREGATOR", kBase + "c0 07 06 fde9 0a000001", kDiscard, 7},
+      {"7.7: length of AGGREGATOR, two-byte peer",
+       "40 01 01 00 40 02 04 02 01 fde9 " + kHop + "c0 07 08 0000fde9 0a000001", kDiscard, 7, false,
+       false},
+      {"RFC 7607 2: AS 0 in AGGREGATOR", kBase + "c0 07 08 00000000 0a000001", kDiscard, 7},
+      {"RFC 6793 6: length of AS4_AGGREGATOR, two-byte peer",
+       "40 01 01 00 40 02 04 02 01 fde9 " + kHop + "c0 12 06 0000fde9 0a00", kDiscard, 18, false,
+       false},
+      {"RFC 6793 6: malformed AS4_PATH, two-byte peer",
+       "40 01 01 00 40 02 04 02 01 fde9 " + kHop + "c0 11 06 02 02 0000fde9", kDiscard, 17, false,
+       false},
       {"7.8: length of COMMUNITIES", kBase + "c0 08 05 0001000200", kWithdraw, 8},
       {"7.8: no COMMUNITIES", kBase + "c0 08 00", kWithdraw, 8},
       {"7.9: ORIGINATOR_ID from outside", kBase + "80 09 04 0a000001", kDiscard, 9},
@@ -57,6 +67,7 @@ TEST(UpdateErrors, are_treated_as_rfc_7606_says) {
       {"7.10: CLUSTER_LIST from outside", kBase + "80 0a 04 0a000001", kDiscard, 10},
       {"7.10: length of CLUSTER_LIST", kBase + "80 0a 05 0a00000100", kWithdraw, 10, true},
       {"7.11: length of the next hop", kBase + "80 0e 08 0002 01 03 000000 00", kReset},
+      {"7.12: MP_UNREACH too short", kBase + "80 0f 02 0002", kReset},
       {"5.3: prefix length in MP_REACH",
        kBase + "80 0e 16 0002 01 10 20010db8000000000000000000000001 00 81", kReset},
       {"5.3: prefix cut off in MP_UNREACH", kBase + "80 0f 05 0002 01 30 20", kReset},
@@ -72,6 +83,7 @@ TEST(UpdateErrors, are_treated_as_rfc_7606_says) {
     SCOPED_TRACE(row.name);
     DecodeContext context;
     context.internal = row.internal;
+    context.as4 = row.as4;
     const Buffer body = update_body({}, hex(row.attributes), hex(kNlri));
     const Update u = decode_update(body, context);
     EXPECT_EQ(u.treatment, row.want);
@@ -79,6 +91,29 @@ TEST(UpdateErrors, are_treated_as_rfc_7606_says) {
       EXPECT_EQ(u.error_attribute, row.type);
       EXPECT_EQ(entries(u.announced).size(), 1U) << "what is to be withdrawn";
     }
+  }
+}
+
+TEST(UpdateErrors, without_a_reachable_prefix_end_the_session) {  // 5.2
+  const struct {
+    const char* name;
+    std::string withdrawn, attributes;
+    Treatment want;
+  } rows[] = {
+      {"nothing but a malformed attribute", "", "80 04 03 000001", kReset},
+      {"withdrawn routes beside it", kNlri, kOrigin + "80 04 03 000001", kReset},
+      {"MP_UNREACH beside it", "", "80 0f 03 0002 01 80 04 03 000001", kReset},
+      {"an attribute that is cut off", "", "80 04", kReset},
+      {"one that may be discarded", kNlri, "40 06 01 00", kDiscard},
+      {"MP_REACH is reachability", "",
+       kOrigin + kPath + "80 04 03 000001" +
+           "80 0e 1a 0002 01 10 20010db8000000000000000000000001 00 20 20010db8",
+       kWithdraw},
+  };
+  for (const auto& row : rows) {
+    SCOPED_TRACE(row.name);
+    const Buffer body = update_body(hex(row.withdrawn), hex(row.attributes), {});
+    EXPECT_EQ(decode_update(body, {}).treatment, row.want);
   }
 }
 
