@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fnmatch.h>
+#include <grpc/grpc.h>
 #include <grpc/support/log.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/tls_certificate_provider.h>
@@ -62,7 +63,12 @@ std::shared_ptr<tls_api::CertificateVerifier> name_verifier(const TlsFiles& tls)
                                                                     tls.peer_cn_patterns);
 }
 
+// gRPC's end, with the last channel or server, waits for a poller that nobody wakes whenever a
+// write did not fit into a socket: 10 s (seen in 1.51). So it does not end before the process does.
+void keep_library() { [[maybe_unused]] static const int kKept = (grpc_init(), 0); }
+
 grpc::ChannelArguments channel_arguments() {
+  keep_library();
   grpc::ChannelArguments args;
   args.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   args.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);  // it would let the window grow to megabytes
@@ -201,6 +207,7 @@ void ServerTls::refresh() {
 const std::string& ServerTls::problem() const { return impl_->keeper.problem(); }
 
 void set_server_defaults(grpc::ServerBuilder& builder) {
+  keep_library();
   builder.SetMaxReceiveMessageSize(16 * 1024 * 1024);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
