@@ -71,10 +71,7 @@ struct SingleHost {
 void report_store(health::Health& health, metrics::Gauge& gauge, Clock::time_point now,
                   const std::optional<datastore::StoreFailing>& failing) {
   gauge.set(failing ? 1 : 0);
-  health.report("datastore", true,
-                failing ? "no write possible since " + utc(wall_time(failing->since, now)) + ": " +
-                              failing->error.message() + "; what was in force stays in force"
-                        : std::string());
+  health.report("datastore", true, store_detail(failing, now));
 }
 
 Result<SingleHost> open_single_host(AsioLoop& loop, const Options& options, health::Health& health,
@@ -120,6 +117,11 @@ int run(Options options) {
   local_api::LocalApi api(loop);
   subsystems.offer(api);
   core.offer(api);
+  if (auto* store = single_host->store.get(); store != nullptr) {
+    api.add("datastore", [store, &loop](const local_api::Answer& a) {
+      a(show_store(store->stats(), loop.now()));
+    });
+  }
   if (const auto r = api.listen(socket_path); !r.ok())
     return fail_with("local_api_failed", r.error());
   if (const auto r = core.start(); !r.ok()) return fail_with("start_failed", r.error());

@@ -127,6 +127,24 @@ std::string sync_detail(const sync::Status& s, bool in_sync_once, Clock::time_po
   return out;
 }
 
+std::string store_detail(const std::optional<datastore::StoreFailing>& failing,
+                         Clock::time_point now) {
+  if (!failing) return {};
+  return "no write possible since " + utc(wall_time(failing->since, now)) + ": " +
+         failing->error.message() + "; what was in force stays in force";
+}
+
+std::string show_store(const datastore::SqliteStats& s, Clock::time_point now) {
+  return Json{{"revision", s.revision.value()},
+              {"oldest", s.oldest.value()},
+              {"writes", s.writes},
+              {"commits", s.commits},
+              {"failedCommits", s.failed_commits},
+              {"lastError", s.failing ? s.failing->error.message() : std::string()},
+              {"detail", store_detail(s.failing, now)}}
+      .dump();
+}
+
 std::string show_sync(const sync::Status& s, Clock::time_point now) {
   Json out{{"connected", s.connected},
            {"inSync", s.in_sync},

@@ -14,6 +14,7 @@
 #include "bgp/speaker/status.h"
 #include "dataplane/managers/policy_plane.h"
 #include "dataplane/managers/route_plane.h"
+#include "datastore/sqlite/sqlite_store.h"
 
 namespace margay::agent {
 
@@ -33,6 +34,10 @@ namespace margay::agent {
 // all is well.
 [[nodiscard]] std::string sync_detail(const sync::Status& status, bool in_sync_once,
                                       Clock::time_point now);
+// The same of the store of a single host.
+[[nodiscard]] std::string store_detail(const std::optional<datastore::StoreFailing>& failing,
+                                       Clock::time_point now);
+[[nodiscard]] std::string show_store(const datastore::SqliteStats& stats, Clock::time_point now);
 [[nodiscard]] std::string show_sync(const sync::Status& status, Clock::time_point now);
 [[nodiscard]] std::string show_calc(const calc::Counts& counts, const Border& border,
                                     const std::vector<bgp::Problem>& bgp_problems);

@@ -74,10 +74,11 @@ std::string foreign_warnings(const Json& foreign) {
   return out.empty() ? "" : "\nWARNING: other software drops packets of this node.\n" + out;
 }
 
-// An old view of the datastore, objects that are not in effect as they are stored.
+// An old view of the datastore, one that cannot be written, objects that are not in effect as they
+// are stored.
 std::string troubles(const Invocation& call) {
   std::string out;
-  for (const char* subsystem : {"sync", "calc"}) {
+  for (const char* subsystem : {"sync", "calc", "datastore"}) {
     const auto shown = ask(call, std::string("/v1/show/") + subsystem);
     const std::string detail = shown.ok() ? shown->value("detail", "") : std::string();
     if (!detail.empty()) out += std::string("\nWARNING: ") + subsystem + ": " + detail + "\n";

@@ -10,6 +10,7 @@ import pytest
 from lab import certs, impostor, observe, programs, resources
 from lab.lab import CROSS_SUBNET, Lab
 from lab.process import Process
+from lab.spare import spare_agent
 from lab.topology import TYPHA
 
 DENY = resources.network_policy("closed", "all()", ingress=[])
@@ -172,32 +173,6 @@ def test_an_agent_refuses_a_typha_that_is_not_the_one(pair, bad, tmp_path):
     with spare_agent(pair, client, **env) as agent:
         with pytest.raises(TimeoutError):
             pair.until(lambda: agent.get("/readiness")[0] == 200, 2)
-
-
-class Spare:
-    """An agent in the namespace of typha, which no other test looks at."""
-
-    def __init__(self, lab, certificate, env):
-        self._ns = lab.fabric.typha
-        argv = [programs.binary(programs.AGENT_PROGRAM), "--socket", str(lab.dir / "spare.sock")]
-        self.process = Process(self._ns, "spare", argv, lab.dir,
-                               programs.agent_env("spare", certificate) | env)
-
-    def get(self, path):
-        return programs.http_get(self._ns, programs.HEALTH_PORT, path)
-
-    def log(self):
-        return self.process.log()
-
-
-@contextmanager
-def spare_agent(lab, certificate, **env):
-    agent = Spare(lab, certificate, env)
-    try:
-        yield agent
-    finally:
-        agent.process.close()
-        lab.fabric.typha.run(["nft", "flush", "ruleset"])
 
 
 def test_a_second_owner_of_the_file_is_refused_and_the_first_named(pair):

@@ -63,6 +63,7 @@ class Lab:
         self.plans = {plan.name: plan for plan in plans}
         self.agents: dict[str, Agent] = {}
         self.typha: Process | None = None
+        self.typha_options: list[str] = []  # of every start; a later one wins
         self._offsets: dict[tuple[str, str], int] = {}
         self._monitors: list[Monitor] = []
         try:
@@ -108,8 +109,10 @@ class Lab:
     def store_socket(self):
         return self.dir / "store.sock"
 
-    def start_typha(self, ready: bool = True) -> Process:
+    def start_typha(self, ready: bool = True, *more: str) -> Process:
+        """`more`: further arguments."""
         argv = programs.typha_argv(self.database, self.store_socket, self.server_certificate)
+        argv += [*self.typha_options, *more]
         self.typha = Process(self.fabric.typha, "typha", argv, self.dir)
         if ready:
             self.typha.wait_ready()
