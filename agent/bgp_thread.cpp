@@ -79,7 +79,9 @@ void BgpThread::show_peers(local_api::Answer answer) {
 }
 
 void BgpThread::show_routes(local_api::Answer answer) {
-  loop_.post([this, answer = std::move(answer)] { answer(show_bgp_routes(speaker_->routes())); });
+  loop_.post([this, answer = std::move(answer)] {
+    answer(show_bgp_routes(speaker_->status(), speaker_->routes()));
+  });
 }
 
 }  // namespace margay::agent

@@ -238,7 +238,7 @@ void Core::reload_file() {
 void Core::offer(local_api::LocalApi& api) {
   api.add(kConfig, [this](const local_api::Answer& a) { a(show_config(config_)); });
   api.add(kCalc, [this](const local_api::Answer& a) {
-    a(show_calc(graph_.counts(), border_, intent_.problems()));
+    a(show_calc(graph_.counts(), border_, intent_.problems(), graph_.pending()));
   });
   api.add(kSync,
           [this](const local_api::Answer& a) { a(show_sync(source_->status(), loop_.now())); });

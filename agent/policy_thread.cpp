@@ -81,8 +81,9 @@ void PolicyThread::set_interfaces(std::map<std::string, std::vector<Ip>> interfa
 }
 
 void PolicyThread::show(local_api::Answer answer) {
-  loop_.post(
-      [this, answer = std::move(answer)] { answer(show_policy(plane_->status(), loop_.now())); });
+  loop_.post([this, answer = std::move(answer)] {
+    answer(show_policy(plane_->status(), plane_->holdings(), loop_.now()));
+  });
 }
 
 void PolicyThread::show_foreign(local_api::Answer answer) {

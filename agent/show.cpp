@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/show.h"
 
+#include <algorithm>
 #include <ctime>
 #include <nlohmann/json.hpp>
 
@@ -10,7 +11,9 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 double age(Clock::time_point then, Clock::time_point now) {
-  return std::chrono::duration<double>(now - then).count();
+  return static_cast<double>(
+             std::chrono::duration_cast<std::chrono::milliseconds>(now - then).count()) /
+         1000;
 }
 
 std::string_view name_of(bgp::PeerType type) {
@@ -27,26 +30,38 @@ std::string_view name_of(bgp::PeerType type) {
   return "";
 }
 
+// What every subsystem begins with. `want` and `have` have the same keys.
+Json state(Json want, Json have, bool pending, std::string last_error) {
+  return {{"want", std::move(want)},
+          {"have", std::move(have)},
+          {"pending", pending},
+          {"lastError", std::move(last_error)}};
+}
+
+Json counts(const nft::Holding& h) {
+  return {{"chains", h.chains}, {"rules", h.rules}, {"sets", h.sets}, {"elements", h.elements}};
+}
+
 }  // namespace
 
-std::string show_policy(const managers::PolicyStatus& s, Clock::time_point now) {
-  Json out{{"inSync", s.in_sync},
-           {"applied", s.applied},
-           {"pending", s.pending},
-           {"lastError", s.last_error},
-           {"quarantined", s.quarantined},
-           {"failsClosed", s.fails_closed},
-           {"chains", s.chains},
-           {"rules", s.rules},
-           {"sets", s.sets},
-           {"elements", s.elements},
-           {"repairs", s.repairs}};
+std::string show_policy(const managers::PolicyStatus& s,
+                        const managers::PolicyPlane::Holdings& holdings, Clock::time_point now) {
+  std::string error = s.last_error;
+  if (error.empty() && !s.quarantined.empty()) error = s.quarantined.front();
+  Json out = state(counts(holdings.want), counts(holdings.have), s.pending, std::move(error));
+  out["inSync"] = s.in_sync;
+  out["applied"] = s.applied;
+  out["quarantined"] = s.quarantined;
+  out["failsClosed"] = s.fails_closed;
+  out["repairs"] = s.repairs;
+  if (s.behind_since) out["behindSeconds"] = age(*s.behind_since, now);
   if (s.applied) out["lastApplySecondsAgo"] = age(s.last_apply, now);
   return out.dump();
 }
 
 std::string show_foreign(const managers::PolicyStatus& s) {
   Json dropping = Json::array(), others = Json::array();
+  std::string error;
   for (const foreign::Drop& d : s.foreign) {
     Json chain{{"chain", foreign::describe(d)},
                {"hook", foreign::to_string(d.hook)},
@@ -55,26 +70,42 @@ std::string show_foreign(const managers::PolicyStatus& s) {
                {"accepted", d.spared}};
     if (!d.remedy.empty()) chain["remedy"] = d.remedy;
     if (!d.error.empty()) chain["error"] = d.error;
+    if (error.empty()) error = d.error;
     (d.drops.empty() ? others : dropping).push_back(std::move(chain));
   }
-  return Json{{"dropping", dropping}, {"harmless", others}}.dump();
+  Json out = state({{"droppingChains", 0}}, {{"droppingChains", dropping.size()}}, false, error);
+  out["dropping"] = std::move(dropping);
+  out["harmless"] = std::move(others);
+  return out.dump();
 }
 
 std::string show_routes(const dataplane::RoutePlaneStatus& s,
                         const std::vector<dataplane::InterfaceState>& interfaces,
                         Clock::time_point now) {
-  Json out{{"inSync", s.desired_in_sync},
-           {"applied", s.applied},
-           {"pending", s.pending},
-           {"wanted", s.routes_wanted},
-           {"installed", s.routes_installed},
-           {"bgp", s.bgp_routes},
-           {"bgpUnresolved", s.bgp_unresolved},
-           {"neighbours", s.neighbours},
-           {"fdb", s.fdb_entries},
-           {"repairs", s.repairs},
-           {"resyncs", s.resyncs},
-           {"failing", s.failing}};
+  const auto side = [&s](std::size_t routes,
+                         std::size_t dataplane::RoutePlaneStatus::Pair::*which) {
+    return Json{{"routes", routes},
+                {"tunnels", s.tunnels.*which},
+                {"neighbours", s.neighbours.*which},
+                {"fdb", s.fdb.*which},
+                {"sysctls", s.sysctls.*which}};
+  };
+  std::string error = s.last_error;
+  if (error.empty() && !s.failures.empty()) {
+    error = s.failures.front().object + ": " + s.failures.front().reason;
+  }
+  Json out = state(side(s.routes_wanted, &dataplane::RoutePlaneStatus::Pair::want),
+                   side(s.routes_installed, &dataplane::RoutePlaneStatus::Pair::have),
+                   s.pending > 0, std::move(error));
+  out["inSync"] = s.desired_in_sync;
+  out["applied"] = s.applied;
+  out["queued"] = s.pending;
+  out["bgp"] = s.bgp_routes;
+  out["bgpUnresolved"] = s.bgp_unresolved;
+  out["repairs"] = s.repairs;
+  out["resyncs"] = s.resyncs;
+  out["failing"] = s.failing;
+  if (s.behind_since) out["behindSeconds"] = age(*s.behind_since, now);
   if (s.last_apply) out["lastApplySecondsAgo"] = age(*s.last_apply, now);
   out["failures"] = Json::array();
   for (const auto& f : s.failures) {
@@ -135,29 +166,41 @@ std::string store_detail(const std::optional<datastore::StoreFailing>& failing,
 }
 
 std::string show_store(const datastore::SqliteStats& s, Clock::time_point now) {
-  return Json{{"revision", s.revision.value()},
-              {"oldest", s.oldest.value()},
-              {"writes", s.writes},
-              {"commits", s.commits},
-              {"failedCommits", s.failed_commits},
-              {"lastError", s.failing ? s.failing->error.message() : std::string()},
-              {"detail", store_detail(s.failing, now)}}
-      .dump();
+  Json out = state({{"writable", true}}, {{"writable", !s.failing}}, s.failing.has_value(),
+                   s.failing ? s.failing->error.message() : std::string());
+  out["revision"] = s.revision.value();
+  out["oldest"] = s.oldest.value();
+  out["writes"] = s.writes;
+  out["commits"] = s.commits;
+  out["failedCommits"] = s.failed_commits;
+  out["detail"] = store_detail(s.failing, now);
+  return out.dump();
 }
 
+namespace {
+std::string_view view_of(const sync::Status& s) {
+  if (!s.in_sync) return "none yet";
+  return s.stale_since ? "older" : "newest";
+}
+}  // namespace
+
 std::string show_sync(const sync::Status& s, Clock::time_point now) {
-  Json out{{"connected", s.connected},
-           {"inSync", s.in_sync},
-           {"sinceSecondsAgo", age(s.since, now)},
-           {"revision", s.revision.value()},
-           {"storeId", s.store_id},
-           {"endpoint", s.endpoint},
-           {"error", s.error},
-           {"warning", s.warning},
-           {"detail", sync_detail(s, s.in_sync, now)},
-           {"connects", s.connects},
-           {"snapshots", s.snapshots},
-           {"updates", s.updates}};
+  const std::string server = s.connected ? s.endpoint : std::string();
+  Json out = state({{"server", s.endpoint}, {"view", "newest"}},
+                   {{"server", server}, {"view", view_of(s)}},
+                   !s.connected || !s.in_sync || s.stale_since.has_value(), s.error);
+  out["connected"] = s.connected;
+  out["inSync"] = s.in_sync;
+  out["sinceSecondsAgo"] = age(s.since, now);
+  out["revision"] = s.revision.value();
+  out["storeId"] = s.store_id;
+  out["endpoint"] = s.endpoint;
+  out["error"] = s.error;
+  out["warning"] = s.warning;
+  out["detail"] = sync_detail(s, s.in_sync, now);
+  out["connects"] = s.connects;
+  out["snapshots"] = s.snapshots;
+  out["updates"] = s.updates;
   if (s.stale_since) {
     out["staleSince"] = utc(wall_time(*s.stale_since, now));
     out["staleSeconds"] = age(*s.stale_since, now);
@@ -166,15 +209,23 @@ std::string show_sync(const sync::Status& s, Clock::time_point now) {
 }
 
 std::string show_calc(const calc::Counts& c, const Border& border,
-                      const std::vector<bgp::Problem>& bgp_problems) {
-  Json out{{"policies", c.policies},
-           {"activePolicies", c.active_policies},
-           {"activeProfiles", c.active_profiles},
-           {"tiers", c.tiers},
-           {"endpoints", c.endpoints},
-           {"localEndpoints", c.local_endpoints},
-           {"activeSets", c.active_sets},
-           {"setMembers", c.set_members}};
+                      const std::vector<bgp::Problem>& bgp_problems, bool pending) {
+  std::string error = border.summary();
+  if (error.empty() && !bgp_problems.empty()) {
+    error = bgp_problems.front().object + ": " + bgp_problems.front().text;
+  }
+  Json out = state({{"invalidObjects", 0}, {"bgpProblems", 0}},
+                   {{"invalidObjects", border.kept() + border.never_valid()},
+                    {"bgpProblems", bgp_problems.size()}},
+                   pending, std::move(error));
+  out["policies"] = c.policies;
+  out["activePolicies"] = c.active_policies;
+  out["activeProfiles"] = c.active_profiles;
+  out["tiers"] = c.tiers;
+  out["endpoints"] = c.endpoints;
+  out["localEndpoints"] = c.local_endpoints;
+  out["activeSets"] = c.active_sets;
+  out["setMembers"] = c.set_members;
   out["detail"] = border.summary();
   out["invalid"] = Json::array();
   for (const auto& [key, invalid] : border.invalid()) {
@@ -190,9 +241,23 @@ std::string show_calc(const calc::Counts& c, const Border& border,
 }
 
 std::string show_bgp(const bgp::SpeakerStatus& s) {
-  Json out{{"routerId", to_string(s.router_id)}, {"localAs", s.local_as.value()},
-           {"listening", s.listening},           {"listenError", s.listen_error},
-           {"initialSync", s.initial_sync},      {"prefixes", s.prefixes}};
+  std::size_t up = 0;
+  std::string error = s.listen_error;
+  for (const auto& p : s.peers) {
+    const bool is_up = p.state == "up";
+    up += is_up ? 1U : 0U;
+    if (!is_up && error.empty()) error = p.name + ": " + p.info;
+  }
+  const std::size_t all = s.peers.size();
+  Json out = state({{"establishedPeers", all}, {"listeners", 1}},
+                   {{"establishedPeers", up}, {"listeners", s.listening ? 1 : 0}},
+                   up < all || !s.listening || !s.initial_sync, std::move(error));
+  out["routerId"] = to_string(s.router_id);
+  out["localAs"] = s.local_as.value();
+  out["listening"] = s.listening;
+  out["listenError"] = s.listen_error;
+  out["initialSync"] = s.initial_sync;
+  out["prefixes"] = s.prefixes;
   out["peers"] = Json::array();
   for (const auto& p : s.peers) {
     out["peers"].push_back({{"name", p.name},
@@ -215,24 +280,37 @@ std::string show_bgp(const bgp::SpeakerStatus& s) {
   return out.dump();
 }
 
-std::string show_bgp_routes(const std::vector<bgp::RouteStatus>& routes) {
-  Json out = Json::array();
+std::string show_bgp_routes(const bgp::SpeakerStatus& s,
+                            const std::vector<bgp::RouteStatus>& routes) {
+  Json list = Json::array();
+  std::size_t best = 0;
   for (const auto& r : routes) {
-    out.push_back({{"prefix", r.prefix.to_string()},
-                   {"nextHop", r.next_hop.to_string()},
-                   {"peer", r.peer},
-                   {"best", r.best},
-                   {"stale", r.stale},
-                   {"asPath", r.as_path},
-                   {"localPref", r.local_pref},
-                   {"med", r.med},
-                   {"communities", r.communities}});
+    best += r.best ? 1U : 0U;
+    list.push_back({{"prefix", r.prefix.to_string()},
+                    {"nextHop", r.next_hop.to_string()},
+                    {"peer", r.peer},
+                    {"best", r.best},
+                    {"stale", r.stale},
+                    {"asPath", r.as_path},
+                    {"localPref", r.local_pref},
+                    {"med", r.med},
+                    {"communities", r.communities}});
   }
+  // A destination without a best path has none that may be used.
+  Json out = state({{"destinations", s.prefixes}}, {{"destinations", best}}, !s.initial_sync, "");
+  out["routes"] = std::move(list);
   return out.dump();
 }
 
 std::string show_config(const config::Config& config) {
-  Json out{{"parameters", Json::array()}, {"problems", Json::array()}};
+  const std::size_t waiting = config.waiting().size();
+  const std::size_t all = static_cast<std::size_t>(std::ranges::count_if(
+      config::parameters(), [](const auto& p) { return p.effect != config::Effect::refused; }));
+  const auto wrong = std::ranges::find(config.problems(), false, &config::Problem::refused);
+  Json out = state({{"parameters", all}}, {{"parameters", all - waiting}}, waiting > 0,
+                   wrong == config.problems().end() ? std::string() : wrong->message);
+  out["parameters"] = Json::array();
+  out["problems"] = Json::array();
   for (const config::Parameter& p : config::parameters()) {
     if (p.effect == config::Effect::refused) continue;
     out["parameters"].push_back({{"name", p.name},

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The subsystems' states as JSON, for the local API. Pure.
+// The subsystems' states as JSON, for the local API. Each begins with `want` and `have`, of the
+// same keys, `pending` (they differ and somebody is at it) and `lastError` (empty: none). Pure.
 #pragma once
 
 #include <chrono>
@@ -19,7 +20,9 @@
 namespace margay::agent {
 
 // `now` turns the steady clock's points into ages in seconds.
-[[nodiscard]] std::string show_policy(const managers::PolicyStatus& status, Clock::time_point now);
+[[nodiscard]] std::string show_policy(const managers::PolicyStatus& status,
+                                      const managers::PolicyPlane::Holdings& holdings,
+                                      Clock::time_point now);
 // Chains of other software that drop by default.
 [[nodiscard]] std::string show_foreign(const managers::PolicyStatus& status);
 [[nodiscard]] std::string show_routes(const dataplane::RoutePlaneStatus& status,
@@ -40,9 +43,10 @@ namespace margay::agent {
 [[nodiscard]] std::string show_store(const datastore::SqliteStats& stats, Clock::time_point now);
 [[nodiscard]] std::string show_sync(const sync::Status& status, Clock::time_point now);
 [[nodiscard]] std::string show_calc(const calc::Counts& counts, const Border& border,
-                                    const std::vector<bgp::Problem>& bgp_problems);
+                                    const std::vector<bgp::Problem>& bgp_problems, bool pending);
 [[nodiscard]] std::string show_bgp(const bgp::SpeakerStatus& status);
-[[nodiscard]] std::string show_bgp_routes(const std::vector<bgp::RouteStatus>& routes);
+[[nodiscard]] std::string show_bgp_routes(const bgp::SpeakerStatus& status,
+                                          const std::vector<bgp::RouteStatus>& routes);
 [[nodiscard]] std::string show_config(const config::Config& config);
 
 }  // namespace margay::agent

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Commands that ask the agent of this node over its local API: node status, show; and version.
+// Commands that ask the agent of this node over its local API: node status; and version.
 #include <chrono>
 #include <ctime>
 #include <iostream>
@@ -7,6 +7,7 @@
 
 #include "base/http/http.h"
 #include "base/ip.h"
+#include "ctl/agent.h"
 #include "ctl/client.h"
 #include "ctl/commands.h"
 #include "ctl/connection.h"
@@ -15,18 +16,6 @@
 
 namespace margay::ctl {
 namespace {
-
-constexpr std::chrono::seconds kTimeout{10};
-constexpr std::string_view kDefaultSocket = "/run/margay/agent.sock";
-
-Result<Json> ask(const Invocation& call, const std::string& target) {
-  const std::string socket = call.value("socket", kDefaultSocket);
-  MARGAY_TRY(const http::Response r, http::request_unix(socket, "GET", target, "", kTimeout));
-  if (r.status != 200) return make_error(Code::refused, r.body.substr(0, r.body.find('\n')));
-  Json answer = Json::parse(r.body, nullptr, false);
-  if (answer.is_discarded()) return make_error(Code::invalid, socket + ": the answer is not JSON");
-  return answer;
-}
 
 // The time of day, or the date when it was another day (as BIRD and calicoctl print it).
 std::string since(std::time_t then) {
@@ -79,7 +68,7 @@ std::string foreign_warnings(const Json& foreign) {
 std::string troubles(const Invocation& call) {
   std::string out;
   for (const char* subsystem : {"sync", "calc", "datastore"}) {
-    const auto shown = ask(call, std::string("/v1/show/") + subsystem);
+    const auto shown = ask_agent(call, std::string("/v1/show/") + subsystem);
     const std::string detail = shown.ok() ? shown->value("detail", "") : std::string();
     if (!detail.empty()) out += std::string("\nWARNING: ") + subsystem + ": " + detail + "\n";
   }
@@ -88,14 +77,24 @@ std::string troubles(const Invocation& call) {
 
 }  // namespace
 
+Result<Json> ask_agent(const Invocation& call, const std::string& target) {
+  static constexpr std::chrono::seconds kTimeout{10};
+  const std::string socket = call.value("socket", "/run/margay/agent.sock");
+  MARGAY_TRY(const http::Response r, http::request_unix(socket, "GET", target, "", kTimeout));
+  if (r.status != 200) return make_error(Code::refused, r.body.substr(0, r.body.find('\n')));
+  Json answer = Json::parse(r.body, nullptr, false);
+  if (answer.is_discarded()) return make_error(Code::invalid, socket + ": the answer is not JSON");
+  return answer;
+}
+
 Result<void> run_node_status(const Invocation& call) {
-  const auto bgp = ask(call, "/v1/show/bgp");
+  const auto bgp = ask_agent(call, "/v1/show/bgp");
   if (!bgp.ok() && bgp.error().code == Code::unavailable) {
     std::cout << "Calico process is not running.\n";
     return make_error(Code::unavailable, bgp.error().message());
   }
   std::cout << "Calico process is running.\n";
-  const auto foreign = ask(call, "/v1/show/foreign");
+  const auto foreign = ask_agent(call, "/v1/show/foreign");
   if (foreign.ok()) std::cout << foreign_warnings(*foreign);
   std::cout << troubles(call);
   if (!bgp.ok()) {
@@ -105,32 +104,6 @@ Result<void> run_node_status(const Invocation& call) {
   std::cout << "\n"
             << peers_table(*bgp, Family::v4) << "\n"
             << peers_table(*bgp, Family::v6) << "\n";
-  return {};
-}
-
-Result<void> run_show(const Invocation& call) {
-  const std::string target = call.words.empty() ? "/v1/show" : "/v1/show/" + call.words[0];
-  MARGAY_TRY(const Json answer, ask(call, target));
-  const std::string output = call.value("output");
-  if (!output.empty() && output != "json") {
-    return make_error(Code::invalid, "unrecognized output format '" + output + "'");
-  }
-  if (output == "json" || !answer.is_object()) {
-    std::cout << answer.dump(2) << "\n";
-    return {};
-  }
-  std::vector<std::vector<std::string>> rows;
-  for (const auto& [key, value] : answer.items()) {
-    if (!value.is_array())
-      rows.push_back({key, value.is_string() ? value.get<std::string>() : value.dump()});
-  }
-  std::cout << plain_table(rows);
-  for (const auto& [key, value] : answer.items()) {
-    if (!value.is_array() || value.empty()) continue;
-    std::cout << key << ":\n";
-    for (const Json& item : value)
-      std::cout << "  " << (item.is_string() ? item.get<std::string>() : item.dump()) << "\n";
-  }
   return {};
 }
 

@@ -175,6 +175,16 @@ class PolicyPlane::Impl {
 
   const PolicyStatus& status() const { return status_; }
 
+  Holdings holdings() const {
+    Holdings out;
+    if (!tables_) return out;
+    for (const nft::Table* t : {&tables_->endpoint_table, &tables_->static_table}) {
+      out.want += t->wanted();
+      out.have += t->held();
+    }
+    return out;
+  }
+
  private:
   // --- input -----------------------------------------------------------------------------------
 
@@ -542,5 +552,6 @@ void PolicyPlane::set_interfaces(std::map<std::string, std::vector<Ip>> interfac
 }
 Result<void> PolicyPlane::start() { return impl_->start(); }
 const PolicyStatus& PolicyPlane::status() const { return impl_->status(); }
+PolicyPlane::Holdings PolicyPlane::holdings() const { return impl_->holdings(); }
 
 }  // namespace margay::managers

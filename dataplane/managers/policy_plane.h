@@ -20,6 +20,7 @@
 #include "base/metrics.h"
 #include "dataplane/foreign/filters.h"
 #include "dataplane/managers/flow_judge.h"
+#include "dataplane/nft/driver.h"
 #include "dataplane/policy/config.h"
 #include "model/desired.h"
 
@@ -64,6 +65,11 @@ class PolicyPlane {
   // the kernel lacks; start may be called again.
   [[nodiscard]] Result<void> start();
   [[nodiscard]] const PolicyStatus& status() const;
+  // Of both tables: what they should hold, and what they do. For people: looks at everything.
+  struct Holdings {
+    nft::Holding want, have;
+  };
+  [[nodiscard]] Holdings holdings() const;
 
  private:
   class Impl;

@@ -83,8 +83,14 @@ RoutePlaneStatus RoutePlane::Impl::status() const {
   s.routes_installed = routes_.present();
   s.bgp_routes = chooser_.bgp().size();
   s.bgp_unresolved = chooser_.bgp().unresolved();
-  s.neighbours = neighbours_.neighbours();
-  s.fdb_entries = neighbours_.fdb_entries();
+  s.neighbours = {neighbours_.neighbours(), neighbours_.neighbours_present()};
+  s.fdb = {neighbours_.fdb_entries(), neighbours_.fdb_present()};
+  s.sysctls = {sysctls_.wanted(), sysctls_.settled()};
+  for (const link::VxlanDevice& device : vxlan_) {
+    if (!device.wanted()) continue;
+    ++s.tunnels.want;
+    if (device.in_sync(links_)) ++s.tunnels.have;
+  }
   s.interfaces = links_.all().size();
   s.repairs = repairs_ + routes_.repairs() + neighbours_.repairs();
   s.resyncs = resyncs_;

@@ -122,8 +122,10 @@ struct RoutePlaneStatus {
   std::size_t routes_installed = 0;
   std::size_t bgp_routes = 0;
   std::size_t bgp_unresolved = 0;  // no kernel route leads to the next hop
-  std::size_t neighbours = 0;
-  std::size_t fdb_entries = 0;
+  struct Pair {
+    std::size_t want = 0, have = 0;
+  };
+  Pair neighbours, fdb, tunnels, sysctls;
   std::size_t interfaces = 0;
   std::uint64_t repairs = 0;           // objects of ours that somebody changed or removed
   std::uint64_t resyncs = 0;           // full re-reads after lost notifications

@@ -56,6 +56,8 @@ class NeighTable {
 
   [[nodiscard]] std::size_t neighbours() const { return neighbours_.wanted_count(); }
   [[nodiscard]] std::size_t fdb_entries() const { return fdb_.wanted_count(); }
+  [[nodiscard]] std::size_t neighbours_present() const { return neighbours_.present_count(); }
+  [[nodiscard]] std::size_t fdb_present() const { return fdb_.present_count(); }
   [[nodiscard]] std::size_t pending() const { return neighbours_.queued() + fdb_.queued(); }
   [[nodiscard]] std::uint64_t repairs() const { return repairs_; }
   [[nodiscard]] const std::map<NeighKey, reconcile::Failure>& neighbour_failures() const {

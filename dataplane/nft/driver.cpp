@@ -288,6 +288,37 @@ void Table::suspect_element(std::string_view set, std::span<const std::uint8_t> 
 
 void Table::retry_refused() { impl_->retry_refused(); }
 
+Holding Table::wanted() const {
+  Holding out;
+  for (const auto& [name, c] : impl_->chains_) {
+    const auto& want = c.aside ? c.aside : c.want;
+    if (!want) continue;
+    ++out.chains;
+    out.rules += want->rules.size();
+  }
+  for (const auto& [name, s] : impl_->sets_) {
+    if (!s.wanted) continue;
+    ++out.sets;
+    out.elements += s.elements.size() + s.refused_elements.size();
+  }
+  return out;
+}
+
+Holding Table::held() const {
+  Holding out;
+  for (const auto& [name, c] : impl_->chains_) {
+    if (!c.have) continue;
+    ++out.chains;
+    out.rules += c.have->rules.size();
+  }
+  for (const auto& [name, s] : impl_->sets_) {
+    if (!s.have) continue;
+    ++out.sets;
+    if (!s.unread) out.elements += s.elements.size() - s.add.size() + s.remove.size();
+  }
+  return out;
+}
+
 bool Table::pending() const {
   return impl_->suspect_all_ || !impl_->dirty_chains_.empty() || !impl_->dirty_sets_.empty() ||
          !impl_->suspect_chains_.empty() || !impl_->suspect_sets_.empty() ||

@@ -43,6 +43,14 @@ struct Progress {  // of one apply()
   [[nodiscard]] bool changed() const { return messages > 0; }
 };
 
+struct Holding {  // how many objects of each kind
+  std::size_t chains = 0, rules = 0, sets = 0, elements = 0;
+  Holding& operator+=(const Holding& o) {
+    chains += o.chains, rules += o.rules, sets += o.sets, elements += o.elements;
+    return *this;
+  }
+};
+
 enum class Scope {
   // Membership of existing sets first, in small transactions of their own; then the rest as one.
   members_first,
@@ -84,6 +92,10 @@ class Table {
   void suspect_element(std::string_view set, std::span<const std::uint8_t> key);
   void retry_refused();
 
+  // What is wanted, refused objects included, and what the kernel holds as far as is known. Costs a
+  // look at everything: for people.
+  [[nodiscard]] Holding wanted() const;
+  [[nodiscard]] Holding held() const;
   // Something is wanted that apply() has not done yet, or there are doubts.
   [[nodiscard]] bool pending() const;
   // Progress also when objects were refused; an Error when nothing can be said about the kernel

@@ -39,6 +39,8 @@ class SysctlTable {
     return retry_.all();
   }
   [[nodiscard]] std::size_t pending() const { return suspects_; }
+  [[nodiscard]] std::size_t wanted() const { return table_.size(); }
+  [[nodiscard]] std::size_t settled() const { return table_.size() - suspects_; }
 
  private:
   struct Entry {

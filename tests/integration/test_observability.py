@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Probes, metrics, logs and the flags that an operator uses."""
+import json
 import re
 import signal
 import socket
@@ -7,7 +8,8 @@ import subprocess
 from contextlib import contextmanager
 
 import pytest
-from lab import programs, resources
+from lab import observe, programs, resources
+from lab.lab import FAMILIES
 from lab.programs import TYPHA_HEALTH_PORT, TYPHA_METRICS_PORT, http_get
 
 ROOT = programs.Path(__file__).resolve().parents[2]
@@ -87,6 +89,61 @@ def test_how_long_an_endpoint_takes_is_measured(cluster):
     cluster.delete_pod(late)
 
 
+def shown(cluster, node, subsystem):
+    return json.loads(cluster.agent_ctl(node, "show", subsystem, "-o", "json"))
+
+
+def test_every_subsystem_shows_what_it_wants_and_has(cluster):
+    names = json.loads(cluster.agent_ctl("node-1", "show", "-o", "json"))
+    assert set(names) >= {"bgp", "bgp-routes", "calc", "config", "foreign", "policy", "routes", "sync"}
+    overview = cluster.agent_ctl("node-1", "show").splitlines()
+    assert overview[0].split() == ["SUBSYSTEM", "PENDING", "LASTERROR"]
+    for name in names:
+        state = {}
+
+        def settled(name=name, state=state):
+            state.update(shown(cluster, "node-1", name))
+            return (state["want"], state["pending"], state["lastError"]) == (state["have"], False, "")
+
+        cluster.until(settled, 10, lambda name=name, state=state: f"{name}: {state}")
+        assert list(state)[:4] == ["want", "have", "pending", "lastError"]
+        table = cluster.agent_ctl("node-1", "show", name).splitlines()
+        assert table[0].split() == ["OBJECT", "WANT", "HAVE"]
+        assert {line.split()[0] for line in table[1:1 + len(state["want"])]} == state["want"].keys()
+        assert any(line.split()[:2] == [name, "no"] for line in overview)
+
+
+def test_what_policy_and_routes_have_is_what_the_kernel_has(cluster):
+    ns = cluster.nodes["node-1"].ns
+    have = shown(cluster, "node-1", "policy")["have"]
+    assert have["rules"] == len(observe.nft_objects(ns, "rule"))
+    assert have["chains"] == len(observe.nft_objects(ns, "chain"))
+    have = shown(cluster, "node-1", "routes")["have"]
+    assert have["routes"] == sum(len(observe.own_routes(ns, f)) for f in FAMILIES)
+    assert have["fdb"] == sum(len(observe.fdb(ns, d)) for d in observe.VXLAN_DEVICE.values())
+    assert have["tunnels"] == 2
+
+
+def test_what_bgp_waits_for_is_shown(cluster):
+    nowhere = resources.resource("BGPPeer", "nowhere", {
+        "node": "node-1", "peerIP": "172.31.1.254:1790", "asNumber": 64999})
+    cluster.apply(nowhere)
+    try:
+        cluster.until(lambda: "refused" in shown(cluster, "node-1", "bgp")["lastError"])
+        state = shown(cluster, "node-1", "bgp")
+        assert state["pending"] and state["want"]["establishedPeers"] == 7
+        assert "refused" in cluster.agent_ctl("node-1", "show", "bgp")
+    finally:
+        cluster.delete(nowhere)
+
+
+def test_the_agent_answers_root_only(cluster):
+    argv = ["setpriv", "--reuid=65534", "--clear-groups", cluster.binary("margayctl"), "show",
+            "--socket", str(cluster.agents["node-1"].socket)]
+    done = cluster.nodes["node-1"].ns.run(argv, check=False)
+    assert done.returncode == 1 and "SUBSYSTEM" not in done.stdout
+
+
 @contextmanager
 def a_table_taken_away(ns):
     """By a program that owns it: every transaction of ours is refused as long as it lives."""
@@ -112,6 +169,9 @@ def test_applies_that_fail_are_said_with_the_reason_and_since_when(cluster):
     agent = cluster.agents["node-2"]
     with a_table_taken_away(cluster.nodes["node-2"].ns):
         assert not_up_to_date(cluster, agent)[0] == 200, "for a while that is no reason"
+        state = shown(cluster, "node-2", "policy")
+        assert state["have"]["chains"] < state["want"]["chains"] and state["pending"], state
+        assert "not permitted" in state["lastError"] and state["behindSeconds"] > 0
         assert cluster.agents["node-2"].get("/liveness")[0] == 200
     cluster.until(lambda: "not up to date" not in agent.get("/readiness")[1], 20)
     cluster.expect(cluster.paths("vxlan-1", "vxlan-2"))
