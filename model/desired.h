@@ -243,10 +243,10 @@ using Change =
 
 struct Batch {
   std::vector<Change> changes;
+  bool in_sync = false;  // true once, with the batch that completes the first whole view
   // When the oldest change of the datastore that it follows from was committed, as far as is known,
   // or received. Absent: nothing of the datastore changed, or it is the first view.
-  std::optional<std::chrono::steady_clock::time_point> since;
-  bool in_sync = false;  // true once, with the batch that completes the first whole view
+  std::optional<std::chrono::steady_clock::time_point> since = std::nullopt;
 };
 
 }  // namespace margay::model
