@@ -21,6 +21,10 @@ SANITIZER_ENV = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0",
                  "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1"}
 
 
+# gRPC's archive is not instrumented: ThreadSanitizer does not see the order that its atomics make.
+LEFT_OUT = {"tsan": ["--label-exclude", "grpc"]}
+
+
 @dataclass
 class Tally:
     passed: int = 0
@@ -71,7 +75,7 @@ def unit(preset: str) -> Tally:
     summary = reports / "ctest.xml"
     subprocess.run(["ctest", "--test-dir", str(folder), "-j", str(os.cpu_count()), "--quiet",
                     "--output-on-failure", "--timeout", "300", "--no-tests=error",
-                    "--output-junit", str(summary)], env=env)
+                    "--output-junit", str(summary), *LEFT_OUT.get(preset, [])], env=env)
     if not summary.exists():
         print("FAILED  ctest wrote no report")
         return Tally(failed=1)
