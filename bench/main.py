@@ -16,6 +16,7 @@ import churn
 import foreign
 import idle
 import latency
+import packets
 import writer
 from cluster import SCALES
 from lab import registry
@@ -38,6 +39,7 @@ BENCHMARKS = {
     "idle": Benchmark(idle.run, runs=1, seconds=300),
     "foreign-churn": Benchmark(foreign.run, seconds=20),
     "churn": Benchmark(churn.run, scale="S3"),
+    "policy-packets": Benchmark(packets.run, seconds=1, cluster=False),
     "calc": Benchmark(calc.run, cluster=False),
 }
 

@@ -13,6 +13,8 @@ using model::PortRange;
 
 // A table pays from this many rules on; fewer are as quick one by one, and easier to read.
 constexpr std::size_t kMinRows = 3;
+// Of one rule; longer lists are better as a set of their own. A port range counts by its ports.
+constexpr std::size_t kMaxRows = 64, kMaxRange = 16;
 
 template <typename T>
 void unite(std::vector<T>& into, const std::vector<T>& from) {
@@ -67,21 +69,33 @@ struct Shape {
   friend auto operator<=>(const Shape&, const Shape&) = default;
 };
 
-bool single_ports(const std::vector<PortRange>& ports) {
-  return std::ranges::all_of(ports, [](const PortRange& p) { return p.first == p.last; });
+std::size_t width(const PortRange& p) { return std::size_t{p.last} - p.first + 1; }
+
+bool narrow(const std::vector<PortRange>& ports) {
+  return std::ranges::all_of(ports, [](const PortRange& p) { return width(p) <= kMaxRange; });
+}
+
+std::vector<std::uint16_t> single_ports(const std::vector<PortRange>& ranges) {
+  std::vector<std::uint16_t> out;
+  for (const PortRange& p : ranges) {
+    for (std::size_t i = 0; i < width(p); ++i) {
+      out.push_back(static_cast<std::uint16_t>(p.first + i));
+    }
+  }
+  return out;
 }
 
 std::size_t rows_of(const ActiveRule& r) {
   const auto n = [](std::size_t size) { return std::max<std::size_t>(size, 1); };
-  return n(r.source.nets.size()) * n(r.destination.nets.size()) * n(r.source.ports.size()) *
-         n(r.destination.ports.size());
+  return n(r.source.nets.size()) * n(r.destination.nets.size()) *
+         n(single_ports(r.source.ports).size()) * n(single_ports(r.destination.ports).size());
 }
 
 std::optional<Shape> shape_of(const ActiveRule& r) {
   if (r.action == model::Action::log || r.icmp || r.not_icmp || !r.protocol) return std::nullopt;
   if (!r.source.port_sets.empty() || !r.destination.port_sets.empty()) return std::nullopt;
-  if (!single_ports(r.source.ports) || !single_ports(r.destination.ports)) return std::nullopt;
-  if (rows_of(r) > 64) return std::nullopt;  // long lists are better as a set of their own
+  if (!narrow(r.source.ports) || !narrow(r.destination.ports)) return std::nullopt;
+  if (rows_of(r) > kMaxRows) return std::nullopt;
   // All five fields of IPv6 are more than a key may hold here.
   if (!r.source.nets.empty() && !r.destination.nets.empty() && !r.source.ports.empty() &&
       !r.destination.ports.empty()) {
@@ -111,15 +125,14 @@ void each(const std::vector<T>& list, F f) {
 }
 
 void add_rows(std::vector<Tuple>& out, const ActiveRule& r) {
+  const auto source_ports = single_ports(r.source.ports);
+  const auto destination_ports = single_ports(r.destination.ports);
   each(r.source.nets, [&](auto source) {
     each(r.destination.nets, [&](auto destination) {
       if (source && destination && source->family() != destination->family()) return;
-      each(r.source.ports, [&](auto sport) {
-        each(r.destination.ports, [&](auto dport) {
-          Tuple t{r.protocol->number, source, destination, std::nullopt, std::nullopt};
-          if (sport) t.source_port = sport->first;
-          if (dport) t.destination_port = dport->first;
-          out.push_back(t);
+      each(source_ports, [&](auto sport) {
+        each(destination_ports, [&](auto dport) {
+          out.push_back({r.protocol->number, source, destination, sport, dport});
         });
       });
     });

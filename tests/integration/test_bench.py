@@ -18,6 +18,7 @@ BENCHMARKS = {
     "policy-latency": (["--tries", "4"], PERCENTILES),
     "churn": ([], ["add_s", "del_s"]),
     "idle": (["--seconds", "0.5"], ["cpu_pct"]),
+    "policy-packets": (["--seconds", "0.1"], ["conn_rate_1", "pps_10", "conn_rate_3_policies"]),
     "calc": ([], ["updates_per_s", "bytes_per_remote_endpoint"]),
     "foreign-churn": (["--seconds", "0.2"], ["cpu_pct", "nft_cpu_pct", "start_extra_cpu_s"]),
 }

@@ -44,6 +44,19 @@ TEST(Merge, rules_that_differ_in_several_values_become_rows) {
   EXPECT_TRUE(out[0].rule.source.nets.empty());
 }
 
+TEST(Merge, narrow_port_ranges_become_a_row_for_each_port) {
+  std::vector<ActiveRule> in{tcp(Action::allow, {net("10.0.0.1/32")}, {{80, 80}}),
+                             tcp(Action::allow, {net("10.0.0.2/32")}, {{81, 83}}),
+                             tcp(Action::allow, {net("10.0.0.3/32")}, {{65530, 65535}, {1, 1}})};
+  const auto out = merge_rules(in);
+  ASSERT_EQ(out.size(), 1U);
+  EXPECT_EQ(out[0].tuples.size(), 1U + 3U + 7U);
+  EXPECT_EQ(out[0].tuples.back().destination_port, 65535);
+  in[1].destination.ports = {{81, 97}};  // wide: a match of its own
+  in.push_back(tcp(Action::allow, {net("10.0.0.4/32")}, {{7, 7}}));
+  EXPECT_EQ(merge_rules(in).size(), 2U);
+}
+
 TEST(Merge, another_action_between_keeps_the_order) {
   const std::vector<ActiveRule> in{tcp(Action::allow, {net("10.0.0.1/32")}, {{80, 80}}),
                                    tcp(Action::deny, {net("10.0.0.2/32")}, {{80, 80}}),
