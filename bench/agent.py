@@ -13,11 +13,11 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cluster import LOCAL_NODE, Cluster, LocalPod, node_address
+from cluster import LOCAL_NODE, Cluster, LocalPod, Scale, node_address
 from lab import certs, kernel, observe, programs
 from lab.monitor import Event, Monitor, changes
 from lab.process import Process, ProcessFailed, usage_of
@@ -48,7 +48,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Options:
-    scale: str
+    scale: str | Scale
     seed: int
     runs: int
     tries: int  # of each kind of change, in one run
@@ -62,7 +62,7 @@ def note(text: str) -> None:
 class Bed:
     """Typha with a loaded store, and node namespaces made one after the other."""
 
-    def __init__(self, scale: str, seed: int):
+    def __init__(self, scale: str | Scale, seed: int):
         self.cluster = Cluster(scale, seed)
         # Seconds without a change after which an agent is idle.
         self.still = _STILL if self.cluster.scale.nodes > 10 else _STILL_SMALL
@@ -249,11 +249,14 @@ def bed_for(options: Options) -> Iterator[Bed]:
 
 
 @contextmanager
-def running_agent(bed: Bed, ns: kernel.Namespace, **env: str) -> Iterator[Process]:
-    """An agent that has put everything into the kernel and is idle."""
+def running_agent(bed: Bed, ns: kernel.Namespace, started: Callable[[Process], None] | None = None,
+                  **env: str) -> Iterator[Process]:
+    """An agent that has put everything into the kernel and is idle; `started` sees it at once."""
     with Monitor(ns, lazy=True) as monitor:
         process = bed.start_agent(ns, **env)
         try:
+            if started:
+                started(process)
             wait_ready(process, ns, monitor)
             monitor.quiet(bed.still, _TIMEOUT)
         except BaseException:

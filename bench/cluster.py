@@ -38,6 +38,7 @@ class Scale:
     network_sets: int
     set_size: int
     huge_set: int = 0  # members of one more set, over several network sets
+    mixed_set: bool = False  # of that set: both families, several prefix lengths
 
 
 SCALES = {
@@ -89,8 +90,8 @@ HUGE_SET_TOKEN = "198.20.1.1"
 
 
 class Cluster:
-    def __init__(self, scale: str, seed: int = 1):
-        self.scale = SCALES[scale]
+    def __init__(self, scale: str | Scale, seed: int = 1):
+        self.scale = SCALES[scale] if isinstance(scale, str) else scale
         self._random = random.Random(seed)
 
     def local_pods(self) -> list[LocalPod]:
@@ -179,7 +180,8 @@ class Cluster:
         parts = self.scale.huge_set // _HUGE_SET_SIZE
         for i in range(parts):
             first = _HUGE_SET_FROM + i * _HUGE_SET_SIZE
-            nets = [_set_member(first + n) for n in range(_HUGE_SET_SIZE)]
+            make = _mixed_member if self.scale.mixed_set else _set_member
+            nets = [make(first + n) for n in range(_HUGE_SET_SIZE)]
             if i == parts - 1:
                 nets[-1] = f"{HUGE_SET_TOKEN}/32"
             yield _resource("GlobalNetworkSet", "globalnetworksets", f"huge{i}", {"nets": nets},
@@ -261,6 +263,16 @@ def _set_member(number: int) -> str:
     """Never overlapping: 32 addresses apart, by turns a /28 and a single address."""
     address = ipaddress.ip_address(_SET_BASE + number * 32)
     return f"{address}/{32 if number % 2 else 28}"
+
+
+def _mixed_member(number: int) -> str:
+    """Never overlapping: single addresses and networks of several lengths, both families."""
+    kind = number % 8
+    if kind < 5:
+        address = ipaddress.ip_address(_SET_BASE + number * 32)
+        return f"{address}/{(32, 28, 32, 27, 30)[kind]}"
+    group = f"2001:db8:{number >> 16:x}:{number & 0xffff:x}::"
+    return f"{group}{('1/128', '/64', '2/128')[kind - 5]}"
 
 
 def _uid(name: str, namespace: str | None) -> str:

@@ -17,6 +17,7 @@ import foreign
 import idle
 import latency
 import packets
+import sets
 import writer
 from cluster import SCALES
 from lab import registry
@@ -39,6 +40,7 @@ BENCHMARKS = {
     "idle": Benchmark(idle.run, runs=1, seconds=300),
     "foreign-churn": Benchmark(foreign.run, seconds=20),
     "churn": Benchmark(churn.run, scale="S3"),
+    "set-scale": Benchmark(sets.run, runs=1, tries=100, cluster=False),
     "policy-packets": Benchmark(packets.run, seconds=1, cluster=False),
     "calc": Benchmark(calc.run, cluster=False),
 }

@@ -19,6 +19,7 @@ BENCHMARKS = {
     "churn": ([], ["add_s", "del_s"]),
     "idle": (["--seconds", "0.5"], ["cpu_pct"]),
     "policy-packets": (["--seconds", "0.1"], ["conn_rate_1", "pps_10", "conn_rate_3_policies"]),
+    "set-scale": (["--tries", "2"], ["load_s", "bytes_per_member", "one_member_ms"]),
     "calc": ([], ["updates_per_s", "bytes_per_remote_endpoint"]),
     "foreign-churn": (["--seconds", "0.2"], ["cpu_pct", "nft_cpu_pct", "start_extra_cpu_s"]),
 }
