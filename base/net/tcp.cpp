@@ -173,6 +173,20 @@ Result<void> set_min_ttl(int fd, Family family, unsigned ttl) {
              : set_int(fd, IPPROTO_IPV6, IPV6_MINHOPCOUNT, value, "IPV6_MINHOPCOUNT");
 }
 
+Result<void> keep_first_segment(int listener, bool keep) {
+  return set_int(listener, IPPROTO_TCP, TCP_SAVE_SYN, keep ? 1 : 0, "TCP_SAVE_SYN");
+}
+
+std::optional<unsigned> first_ttl(int fd) {
+  std::array<std::uint8_t, 512> headers{};  // from the IP header on
+  socklen_t size = headers.size();
+  if (getsockopt(fd, IPPROTO_TCP, TCP_SAVED_SYN, headers.data(), &size) != 0 || size < 20) {
+    return std::nullopt;
+  }
+  constexpr std::size_t kTtlAt = 8, kHopLimitAt = 7;
+  return headers[0] >> 4 == 4 ? headers[kTtlAt] : headers[kHopLimitAt];
+}
+
 long read_some(int fd, std::span<std::uint8_t> into) {
   const ssize_t n = ::recv(fd, into.data(), into.size(), MSG_DONTWAIT);
   return n >= 0 ? n : -errno;

@@ -45,6 +45,11 @@ inline constexpr int kListenBacklog = 4096;
 // Discards what arrives with less; 0: takes everything.
 [[nodiscard]] Result<void> set_min_ttl(int fd, Family family, unsigned ttl);
 
+// Keeps the first segment of each connection that a listener takes from now on.
+[[nodiscard]] Result<void> keep_first_segment(int listener, bool keep);
+// TTL of the segment with which an accepted connection began; nullopt: it was not kept.
+[[nodiscard]] std::optional<unsigned> first_ttl(int fd);
+
 // As read(2) and send(2) without blocking and signals: bytes, 0 at the end, or -errno.
 [[nodiscard]] long read_some(int fd, std::span<std::uint8_t> into);
 [[nodiscard]] long write_some(int fd, std::span<const std::uint8_t> bytes);

@@ -14,6 +14,8 @@ namespace subcode = wire::subcode;
 
 // RFC 4271 8.2.2: "a large value" while waiting for the OPEN.
 constexpr auto kInitialHold = 240s;
+// How long a second connection may stand beside an established session.
+constexpr auto kCrossingWait = 5s;
 constexpr auto kErrorWaitMin = 5s, kErrorWaitMax = 30s, kErrorForget = 300s;
 
 constexpr Connection other(Connection c) {
@@ -231,6 +233,7 @@ void Fsm::after_loss(Connection c, bool was_established, bool graceful, bool is_
   }
   if (!running_) return;
   if (other_busy(c)) {
+    if (was_established && at(other(c)).open) confirm(other(c));
     // The other connection may still make it; an outgoing one that failed is not dialled again
     // while it tries.
     if (c == Connection::outgoing) at(c).state = FsmState::idle;
@@ -280,6 +283,10 @@ void Fsm::on(const fsm_event::Expired& e) {
     wire::encode_keepalive(bytes);
     send(c, std::move(bytes));
     arm(e.timer, jittered(negotiated_.keepalive));
+    return;
+  }
+  if (established_ && established_ != c) {  // nobody wants it
+    fail(c, {code::cease, subcode::collision, {}});
     return;
   }
   // Messages only note the time; the timer catches up when it fires.
@@ -357,8 +364,13 @@ void Fsm::on_open(Connection c, const wire::Open& open) {
   }
   if (const auto bad = check(open)) return fail(c, *bad);
   const Conn& rival = at(other(c));
-  if (rival.state == FsmState::established && !negotiated_.graceful) {
-    return fail(c, {code::cease, subcode::collision, {}});
+  if (rival.state == FsmState::established) {
+    if (!negotiated_.graceful) return fail(c, {code::cease, subcode::collision, {}});
+    // Connections that cross, or a restart of the peer (RFC 4724 5)? What the peer does next tells:
+    // it closes one of the two, or confirms this one. What was agreed on holds until then.
+    conn.open = open;
+    arm(hold_of(c), kCrossingWait);
+    return;
   }
   if (rival.state == FsmState::open_confirm) {
     // RFC 4271 6.8, 6286 2.3: the connection made by the side with the higher identifier stays;
@@ -371,14 +383,15 @@ void Fsm::on_open(Connection c, const wire::Open& open) {
     drop(other(c), collision);
   }
   conn.open = open;
-  conn.state = FsmState::open_confirm;
+  confirm(c);
+}
+
+void Fsm::confirm(Connection c) {
+  at(c).state = FsmState::open_confirm;
   wire::Buffer bytes;
   wire::encode_keepalive(bytes);
   send(c, std::move(bytes));
-  // What was agreed on holds for the session that stands, until the peer confirms the new one: only
-  // one that has restarted does.
-  if (established_) return;
-  negotiate(open);
+  negotiate(*at(c).open);
   arm_session(c);
 }
 
@@ -393,7 +406,15 @@ void Fsm::arm_session(Connection c) {
 
 void Fsm::on_keepalive(Connection c) {
   Conn& conn = at(c);
-  if (conn.state == FsmState::open_confirm) {
+  if (conn.state == FsmState::open_sent && conn.open && established_) {
+    const Connection old = *established_;
+    set_error(ErrorClass::socket, "Connection closed");
+    drop(old, std::nullopt);
+    established_.reset();
+    actions_.emplace_back(fsm_action::Down{true});
+    confirm(c);
+    enter_established(c);
+  } else if (conn.state == FsmState::open_confirm) {
     enter_established(c);
   } else if (conn.state == FsmState::open_sent) {
     fail(c, {code::fsm, subcode::in_open_sent, {}});
@@ -401,18 +422,15 @@ void Fsm::on_keepalive(Connection c) {
 }
 
 void Fsm::enter_established(Connection c) {
-  const bool restarted = established_.has_value();
-  if (restarted) {
-    set_error(ErrorClass::socket, "Connection closed");
-    drop(*established_, std::nullopt);
-    established_.reset();
-    actions_.emplace_back(fsm_action::Down{true});
+  if (negotiated_.graceful && at(other(c)).state == FsmState::open_sent) {
+    // By its identifier the peer may prefer the other one, and close this one in a moment.
+    arm(hold_of(other(c)), kCrossingWait);
+  } else {
+    drop(other(c), Notification{code::cease, subcode::collision, {}});
+    at(other(c)) = {};
   }
-  drop(other(c), Notification{code::cease, subcode::collision, {}});
-  at(other(c)) = {};
   disarm(FsmTimer::retry);
   negotiate(*at(c).open);
-  if (restarted) arm_session(c);
   at(c).open.reset();
   at(c).state = FsmState::established;
   established_ = c;

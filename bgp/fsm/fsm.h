@@ -202,6 +202,7 @@ class Fsm {
   void dial();
   void send_open(Connection c);
   void arm_session(Connection c);
+  void confirm(Connection c);
   void enter_established(Connection c);
   // Tells the peer (when there is something to tell) and drops the connection.
   void drop(Connection c, const std::optional<wire::Notification>& n);

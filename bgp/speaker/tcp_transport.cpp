@@ -19,10 +19,11 @@ constexpr int kAcceptsPerEvent = 64;
 constexpr unsigned kPlainTtl = 64, kSecureTtl = 255;
 
 // RFC 5082: what comes from at most `hops` away.
+unsigned least_ttl(unsigned hops) { return kSecureTtl + 1 - std::clamp(hops, 1U, kSecureTtl); }
+
 Result<void> apply_ttl(int fd, Family family, const std::optional<unsigned>& hops) {
   MARGAY_CHECK(net::set_ttl(fd, family, hops ? kSecureTtl : kPlainTtl));
-  const unsigned least = hops ? kSecureTtl + 1 - std::clamp(*hops, 1U, kSecureTtl) : 0;
-  return net::set_min_ttl(fd, family, least);
+  return net::set_min_ttl(fd, family, hops ? least_ttl(*hops) : 0);
 }
 
 class TcpStream : public Stream {
@@ -45,6 +46,11 @@ class TcpStream : public Stream {
       return;
     }
     later_ = loop_.after(0s, [this, error] { connected(error); });
+  }
+
+  void refuse(StreamEvents events) {
+    events_ = std::move(events);
+    later_ = loop_.after(0s, [this] { events_.on_closed(EACCES); });
   }
 
   void start(StreamEvents events) {
@@ -126,6 +132,7 @@ class TcpListener : public Transport::Listener {
       if (auto r = net::set_ttl(fd.get(), family(fd), secure ? kSecureTtl : kPlainTtl); !r) {
         errors.push_back(r.error());
       }
+      if (auto r = net::keep_first_segment(fd.get(), secure); !r) errors.push_back(r.error());
     }
     return errors;
   }
@@ -244,7 +251,14 @@ void TcpTransport::adopt(Stream& accepted, const std::optional<unsigned>& ttl_se
                          StreamEvents events) {
   auto& stream = static_cast<TcpStream&>(accepted);
   (void)apply_ttl(stream.fd(), net::local_endpoint(stream.fd()).address.family(), ttl_security);
-  stream.start(std::move(events));
+  // What came before the limit was set has not been checked; how the connection began tells.
+  const bool near =
+      !ttl_security || net::first_ttl(stream.fd()).value_or(0) >= least_ttl(*ttl_security);
+  if (near) {
+    stream.start(std::move(events));
+  } else {
+    stream.refuse(std::move(events));
+  }
 }
 
 }  // namespace margay::bgp

@@ -1,41 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// The speaker against a real BIRD 2: sessions, routes both ways in both families, withdrawals, a
-// killed peer, passwords.
+// What only BIRD 2 is asked: a killed peer, a wrong password, TTL security, live changes, refresh,
+// long messages, words of farewell. The conversations of all daemons are in daemons_test.cpp.
 #include "tests/interop/bird.h"
 
 #include <gtest/gtest.h>
 
-#include <map>
-#include <memory>
-
-#include "base/loop/asio_loop.h"
-#include "bgp/speaker/speaker.h"
-#include "bgp/speaker/tcp_transport.h"
+#include "tests/interop/our_side.h"
 
 namespace margay::bgp {
 namespace {
 
 using namespace std::chrono_literals;
 using test::Bird;
-
-class MapSink : public RouteSink {
- public:
-  void apply(std::vector<RouteChange> changes) override {
-    for (auto& c : changes) {
-      if (c.next_hops) {
-        routes[c.prefix] = *c.next_hops;
-      } else {
-        routes.erase(c.prefix);
-      }
-    }
-  }
-  void initial_sync_done() override { synced = true; }
-  std::map<Prefix, std::vector<Ip>> routes;
-  bool synced = false;
-};
-
-Prefix prefix(const char* text) { return *Prefix::parse(text); }
-Ip ip(const char* text) { return *Ip::parse(text); }
 
 // Both sessions of a ToR with AS 65001.
 std::string bird_config(const std::string& options = "hold time 9;") {
@@ -86,27 +62,9 @@ class BirdTest : public testing::Test {
 
   void make_speaker() { speaker_ = std::make_unique<Speaker>(loop_, transport_, sink_, registry_); }
 
-  // Runs the loop until `done` or the time is up.
   template <typename F>
-  [[nodiscard]] bool until(F done, Clock::duration limit = 20s) {
-    bool late = false;
-    const auto deadline = loop_.after(limit, [&] {
-      late = true;
-      loop_.stop();
-    });
-    std::function<void()> look;
-    EventLoop::Timer timer;
-    look = [&] {
-      if (done()) {
-        loop_.stop();
-      } else {
-        timer = loop_.after(20ms, look);
-      }
-    };
-    loop_.post(look);
-    loop_.run();
-    loop_.restart();
-    return !late;
+  [[nodiscard]] bool until(F done) {
+    return run_until(loop_, done);
   }
 
   [[nodiscard]] bool all_up() {
@@ -127,47 +85,6 @@ class BirdTest : public testing::Test {
   std::unique_ptr<Speaker> speaker_;
 };
 
-TEST_F(BirdTest, exchanges_routes_of_both_families_both_ways) {
-  Bird bird(bird_config());
-  make_speaker();
-  speaker_->set_config(config());
-  ASSERT_TRUE(until([&] { return sink_.synced && sink_.routes.size() == 3; })) << states();
-  EXPECT_EQ(sink_.routes[prefix("203.0.113.0/24")], std::vector{ip("10.99.0.2")});
-  EXPECT_EQ(sink_.routes[prefix("0.0.0.0/0")], std::vector{ip("10.99.0.2")});
-  EXPECT_EQ(sink_.routes[prefix("2001:db8:1::/48")], std::vector{ip("fd99::2")});
-  std::string v4, v6;
-  EXPECT_TRUE(until([&] {
-    v4 = bird.ask("show route all 10.65.1.0/26");
-    v6 = bird.ask("show route all fd65:0:0:1::/122");
-    return v4.find("BGP.as_path: 64512") != v4.npos && v6.find("BGP.as_path: 64512") != v6.npos;
-  })) << v4
-      << v6;
-  EXPECT_NE(v4.find("BGP.next_hop: 10.99.0.1"), v4.npos) << v4;
-  EXPECT_NE(v6.find("BGP.next_hop: fd99::1"), v6.npos) << v6;
-}
-
-TEST_F(BirdTest, follows_withdrawals_both_ways) {
-  Bird bird(bird_config());
-  make_speaker();
-  auto c = config();
-  speaker_->set_config(c);
-  ASSERT_TRUE(until([&] { return sink_.routes.size() == 3; })) << states();
-  (void)bird.ask("disable static4");
-  EXPECT_TRUE(until([&] { return sink_.routes.size() == 1; }));
-  (void)bird.ask("enable static4");
-  EXPECT_TRUE(until([&] { return sink_.routes.size() == 3; }));
-  ASSERT_TRUE(
-      until([&] { return bird.ask("show route").find("10.65.1.0/26") != std::string::npos; }));
-  c.originated.erase(c.originated.begin());
-  speaker_->set_config(c);
-  std::string routes;
-  EXPECT_TRUE(until([&] {
-    routes = bird.ask("show route");
-    return routes.find("10.65.1.0/26") == routes.npos;
-  })) << routes;
-  EXPECT_NE(routes.find("fd65:0:0:1::/122"), routes.npos) << routes;
-}
-
 TEST_F(BirdTest, drops_the_routes_of_a_killed_peer_after_its_restart_time_and_comes_back) {
   Bird bird(bird_config("hold time 9; graceful restart time 1;"));
   make_speaker();
@@ -183,45 +100,6 @@ TEST_F(BirdTest, drops_the_routes_of_a_killed_peer_after_its_restart_time_and_co
   EXPECT_TRUE(until([&] { return all_up() && sink_.routes.size() == 3; })) << states();
 }
 
-TEST_F(BirdTest, loses_no_route_while_bird_restarts) {
-  Bird bird(bird_config("hold time 90; graceful restart on;"));
-  make_speaker();
-  speaker_->set_config(config());
-  ASSERT_TRUE(until([&] { return sink_.routes.size() == 3; })) << states();
-  bird.kill();
-  ASSERT_TRUE(until([&] { return !all_up(); }));
-  bird.start(Bird::Start::recover);
-  std::size_t least = 3;
-  EXPECT_TRUE(until([&] {
-    least = std::min(least, sink_.routes.size());
-    return all_up();
-  })) << states();
-  EXPECT_EQ(least, 3U);
-}
-
-TEST_F(BirdTest, bird_keeps_our_routes_while_we_restart) {
-  Bird bird(bird_config("hold time 90; graceful restart on;"));
-  make_speaker();
-  speaker_->set_config(config());
-  const auto has_route = [&] {
-    return bird.ask("show route 10.65.1.0/26").find("10.65.1.0/26") != std::string::npos;
-  };
-  ASSERT_TRUE(until([&] { return all_up() && has_route(); })) << states();
-  speaker_->stop(true);
-  ASSERT_TRUE(until(
-      [&] { return bird.ask("show protocols node4").find("Established") == std::string::npos; }));
-  EXPECT_TRUE(has_route());
-  speaker_ = std::make_unique<Speaker>(loop_, transport_, sink_, registry_,
-                                       SpeakerOptions{.restarting = true});
-  speaker_->set_config(config());
-  bool kept = true;
-  EXPECT_TRUE(until([&] {
-    kept = kept && has_route();
-    return all_up();
-  })) << states();
-  EXPECT_TRUE(kept);
-}
-
 TEST_F(BirdTest, needs_the_same_password) {
   Bird bird(bird_config("hold time 9; password \"sesame\";"));
   make_speaker();
@@ -229,7 +107,10 @@ TEST_F(BirdTest, needs_the_same_password) {
   for (auto& p : c.peers) p.session.password = "sesame";
   speaker_->set_config(c);
   EXPECT_TRUE(until([&] { return all_up() && sink_.routes.size() == 3; })) << states();
-  for (auto& p : c.peers) p.session.password = "wrong";
+  for (auto& p : c.peers) {
+    p.session.password = "wrong";
+    p.session.timers.connect_retry = 1s;
+  }
   speaker_->set_config(c);
   EXPECT_TRUE(until([&] { return states().find("timed out") != std::string::npos; })) << states();
   EXPECT_FALSE(all_up());
@@ -285,6 +166,103 @@ TEST_F(BirdTest, answers_and_sends_route_refresh) {
   }));
   EXPECT_EQ(sink_.routes.size(), 3U);
   EXPECT_EQ(speaker_->status().peers[0].counters.established, before.established);
+}
+
+// A peer that is further away than it may be: its segments have crossed a router too many.
+TEST_F(BirdTest, does_not_hear_what_comes_from_further_than_ttl_security_allows) {  // RFC 5082
+  Bird bird(bird_config());  // sends with TTL 64
+  make_speaker();
+  auto c = config();
+  for (auto& p : c.peers) {
+    p.session.ttl_security = 1;
+    p.session.timers.connect_retry = 1s;
+  }
+  speaker_->set_config(c);
+  // Its connections are refused; ours to it get no answer that counts.
+  EXPECT_TRUE(until([&] { return states().find("Permission denied") != std::string::npos; }))
+      << states();
+  EXPECT_EQ(speaker_->status().peers[0].counters.established, 0U);
+}
+
+// One prefix whose communities alone do not fit into 4096 bytes, each way.
+TEST_F(BirdTest, takes_and_sends_messages_longer_than_4096_bytes) {  // RFC 8654
+  constexpr std::uint32_t kMany = 400;
+  std::string added;
+  auto c = config();
+  auto& ours = c.export_policy.communities.emplace_back();
+  ours.cidr = prefix("10.65.0.0/16");
+  for (std::uint32_t i = 0; i < kMany; ++i) {
+    added += " bgp_large_community.add((65001," + std::to_string(i) + ",1));";
+    ours.communities.emplace_back(LargeCommunity{64512, i, 1});
+  }
+  Bird bird(bird_config("hold time 9; enable extended messages on;") +
+            "protocol static many { ipv4; route 198.51.100.0/24 blackhole {" + added + " }; }\n");
+  make_speaker();
+  speaker_->set_config(c);
+  ASSERT_TRUE(until([&] { return sink_.routes.contains(prefix("198.51.100.0/24")); })) << states();
+  for (const auto& r : speaker_->routes()) {
+    if (r.prefix == prefix("198.51.100.0/24")) {
+      EXPECT_EQ(r.communities.size(), kMany);
+    }
+  }
+  std::string there;
+  EXPECT_TRUE(until([&] {
+    there = bird.ask("show route all 10.65.1.0/26");
+    return there.find("(64512, 399, 1)") != there.npos;
+  })) << there;
+}
+
+TEST_F(BirdTest, passes_on_why_a_session_was_shut_down) {  // RFC 9003
+  Bird bird(bird_config());
+  make_speaker();
+  speaker_->set_config(config());
+  ASSERT_TRUE(until([&] { return all_up(); })) << states();
+  (void)bird.ask("disable node4 \"back at noon\"");
+  EXPECT_TRUE(until([&] {
+    return states().find("Received: Administrative shutdown (back at noon)") != std::string::npos;
+  })) << states();
+  (void)bird.ask("enable node4");
+  ASSERT_TRUE(until([&] { return all_up(); })) << states();
+  speaker_->stop(false);
+  std::string log;
+  EXPECT_TRUE(until([&] {
+    log = bird.log();
+    return log.find("Administrative shutdown: \"the node agent has been stopped\"") != log.npos;
+  })) << log;
+}
+
+// --- ExaBGP, which sends what nobody else would -------------------------------------------------
+
+TEST_F(BirdTest, odd_messages_cost_a_route_and_not_the_session) {  // RFC 7606
+  test::Neighbour machine;
+  machine.write("exa.conf", R"(
+neighbor 10.99.0.1 {
+  router-id 10.99.0.2; local-address 10.99.0.2; local-as 65001; peer-as 64512; hold-time 9;
+  family { ipv4 unicast; }
+  static {
+    route 203.0.113.0/24 next-hop 10.99.0.2;
+    route 198.51.100.0/24 next-hop 10.99.0.2 attribute [0x10 0xc0 0x00010203040506];
+    route 192.0.2.0/24 next-hop 10.99.0.2 attribute [0x06 0x40 0x01];
+    route 198.18.0.0/24 next-hop 10.99.0.2 attribute [0x63 0xc0 0x010203];
+    route 198.18.1.0/24 next-hop 10.99.0.2 attribute [0x63 0x40 0x010203];
+  }
+}
+)");
+  (void)machine.start({"env", "exabgp_daemon_user=root", "exabgp_daemon_drop=false",
+                       "exabgp_api_cli=false", "exabgp", machine.path("exa.conf")});
+  make_speaker();
+  auto c = config();
+  c.peers = {c.peers[0]};
+  speaker_->set_config(c);
+  ASSERT_TRUE(until([&] {
+    const auto n = speaker_->status().peers[0].counters;
+    return sink_.routes.size() == 3 && n.treated_as_withdraw == 2 && n.attributes_discarded == 1;
+  })) << states()
+      << machine.read("log");
+  EXPECT_TRUE(sink_.routes.contains(prefix("203.0.113.0/24"))) << "nothing is wrong with it";
+  EXPECT_TRUE(sink_.routes.contains(prefix("192.0.2.0/24"))) << "7.6: the attribute goes";
+  EXPECT_TRUE(sink_.routes.contains(prefix("198.18.0.0/24"))) << "an unknown one is kept";
+  EXPECT_EQ(speaker_->status().peers[0].counters.established, 1U);
 }
 
 }  // namespace

@@ -318,9 +318,10 @@ TEST(Fsm, a_new_connection_of_a_graceful_peer_is_its_restart) {  // RFC 4724 5
   EXPECT_FALSE(d.down) << "it may have dialled when we did: it has to confirm";
   EXPECT_EQ(d.said(), "in:open ");
   d.open(kIn);
-  EXPECT_EQ(d.said(), "in:keepalive ");
+  EXPECT_EQ(d.said(), "");
   EXPECT_EQ(d.fsm.established(), kOut);
   d.keepalive(kIn);
+  EXPECT_EQ(d.said(), "in:keepalive ");
   EXPECT_TRUE(d.down);
   EXPECT_TRUE(d.graceful);
   EXPECT_TRUE(d.up);
@@ -343,6 +344,34 @@ TEST(Fsm, a_connection_that_crossed_ours_leaves_the_session_alone) {  // RFC 427
   EXPECT_EQ(d.fsm.established(), kOut);
   EXPECT_EQ(d.fsm.state_name(), "Established");
   EXPECT_EQ(d.left(FsmTimer::hold_outgoing), 90s);
+  // Nor does one that nobody goes on with.
+  d.step(fsm_event::Accepted{});
+  d.open(kIn);
+  EXPECT_EQ(d.left(FsmTimer::hold_incoming), 5s);
+  d.expire(FsmTimer::hold_incoming);
+  EXPECT_EQ(d.said(), "in:6/7 ");
+  EXPECT_FALSE(d.down);
+  EXPECT_TRUE(d.fsm.accepts_incoming());
+}
+
+// Our session stands before the peer has looked at it: by its identifier it then takes the other
+// connection, and closes the one that we took.
+TEST(Fsm, goes_on_with_the_connection_that_the_peer_chose) {
+  Driven d;
+  d.step(fsm_event::Start{});
+  d.step(fsm_event::Connected{});
+  d.step(fsm_event::Accepted{});
+  d.open(kOut);
+  d.keepalive(kOut);
+  ASSERT_EQ(d.fsm.established(), kOut);
+  EXPECT_EQ(d.said(), "") << "the other one is left open";
+  d.open(kIn);
+  d.notify(kOut, {6, 7, {}});
+  EXPECT_TRUE(d.down);
+  EXPECT_EQ(d.said(), "in:keepalive ");
+  EXPECT_EQ(d.fsm.state(), FsmState::open_confirm);
+  d.keepalive(kIn);
+  EXPECT_EQ(d.fsm.established(), kIn);
 }
 
 TEST(Fsm, a_refused_connection_is_tried_again_after_the_delay) {

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: Apache-2.0
+// The same conversations with each daemon of Debian, as ToR (eBGP) and as reflector, and as client
+// of ours.
+#include "tests/interop/daemons.h"
+
+#include "tests/interop/our_side.h"
+
+namespace margay::bgp {
+namespace {
+
+using namespace std::chrono_literals;
+using test::Daemon;
+using test::Kind;
+using test::Plan;
+
+constexpr std::uint32_t kTor = 65001, kOurs = 64512;
+
+PeerConfig peer(const std::string& source, const std::string& address, std::uint32_t as) {
+  PeerConfig p;
+  p.name = "to_" + address;
+  p.type = PeerType::global;
+  p.session.address = ip(address);
+  p.session.source = ip(source);
+  p.session.remote_as = Asn(as);
+  p.session.local_as = Asn(kOurs);
+  p.session.timers.hold = 9s;
+  p.session.timers.connect_delay = 1s;
+  return p;
+}
+
+// One speaker at 10.99.0.n and fd99::n.
+SpeakerConfig config(int n) {
+  SpeakerConfig c;
+  c.router_id = RouterId(0x0a630000U + static_cast<std::uint32_t>(n));
+  c.local_as = Asn(kOurs);
+  c.listen_addresses = {ip("10.99.0." + std::to_string(n)), ip("fd99::" + std::to_string(n))};
+  c.export_policy.pools = {prefix("10.65.0.0/16"), prefix("fd65::/48")};
+  return c;
+}
+
+class DaemonTest : public testing::TestWithParam<Kind> {
+ protected:
+  void SetUp() override {
+    if (!test::enter_own_namespace()) GTEST_SKIP() << "needs root: no network namespaces";
+  }
+  void start(const Plan& plan) { daemon_ = test::make_daemon(GetParam(), plan); }
+  template <typename F>
+  [[nodiscard]] bool until(F done) {
+    return run_until(loop_, done);
+  }
+  // Waits until what the daemon knows of a prefix contains all of `words`; the last answer.
+  [[nodiscard]] testing::AssertionResult knows(const std::string& prefix,
+                                               const std::vector<std::string>& words) {
+    std::string text;
+    const bool ok = until([&] {
+      text = daemon_->paths(prefix);
+      return std::all_of(words.begin(), words.end(),
+                         [&](const std::string& w) { return text.find(w) != text.npos; });
+    });
+    return ok ? testing::AssertionSuccess() : testing::AssertionFailure() << text << daemon_->log();
+  }
+  [[nodiscard]] testing::AssertionResult forgets(const std::string& prefix,
+                                                 const std::string& word) {
+    std::string text;
+    const bool ok = until([&] {
+      text = daemon_->paths(prefix);
+      return text.find(word) == text.npos;
+    });
+    return ok ? testing::AssertionSuccess() : testing::AssertionFailure() << text;
+  }
+
+  AsioLoop loop_{"test"};
+  std::unique_ptr<Daemon> daemon_;
+};
+
+Plan tor_plan() {
+  Plan plan;
+  plan.peers = {"10.99.0.1", "fd99::1"};
+  plan.announce = {"203.0.113.0/24", "2001:db8:1::/48"};
+  return plan;
+}
+
+SpeakerConfig node_config() {
+  SpeakerConfig c = config(1);
+  c.peers = {peer("10.99.0.1", "10.99.0.2", kTor), peer("fd99::1", "fd99::2", kTor)};
+  c.originated = {{prefix("10.65.1.0/26"), kNormalPriority},
+                  {prefix("fd65:0:0:1::/122"), kNormalPriority}};
+  c.export_policy.communities = {
+      {prefix("10.65.0.0/16"), {*parse_community("64512:300"), *parse_community("64512:300:100")}}};
+  return c;
+}
+
+// Both dial, both families, routes with communities both ways, withdrawals both ways.
+TEST_P(DaemonTest, exchanges_routes_as_tor) {
+  start(tor_plan());
+  OurSide us(loop_);
+  auto c = node_config();
+  us.speaker.set_config(c);
+  ASSERT_TRUE(until([&] {
+    (void)daemon_->session("10.99.0.1");
+    return us.sink.routes.size() == 2;
+  })) << us.states()
+      << daemon_->log();
+  EXPECT_EQ(us.hops("203.0.113.0/24"), std::vector{ip("10.99.0.2")});
+  EXPECT_EQ(us.hops("2001:db8:1::/48"), std::vector{ip("fd99::2")});
+  for (const auto& r : us.speaker.routes()) {
+    // FRR sends us our own routes back.
+    if (r.prefix != prefix("203.0.113.0/24") && r.prefix != prefix("2001:db8:1::/48")) continue;
+    EXPECT_EQ(r.as_path, "65001");
+    EXPECT_EQ(r.communities, (std::vector<std::string>{"65001:7", "65001:1:2"}));
+  }
+  EXPECT_TRUE(knows("10.65.1.0/26", {"10.99.0.1", "64512"}));
+  EXPECT_TRUE(knows("fd65:0:0:1::/122", {"fd99::1", "64512"}));
+  const bool bird = GetParam() == Kind::bird;
+  EXPECT_TRUE(knows("10.65.1.0/26", {bird ? "64512,300" : "64512:300",
+                                     bird ? "64512, 300, 100" : "64512:300:100"}));
+  daemon_->withdraw("203.0.113.0/24");
+  EXPECT_TRUE(until([&] { return us.sink.routes.size() == 1; }));
+  c.originated.erase(c.originated.begin());
+  us.speaker.set_config(c);
+  EXPECT_TRUE(forgets("10.65.1.0/26", "10.99.0.1"));
+  EXPECT_TRUE(us.all_up());
+}
+
+// Two of our nodes announce one prefix to a reflector; the third hears both paths (RFC 7911).
+TEST_P(DaemonTest, reflects_all_paths_to_us) {
+  Plan plan;
+  plan.as = kOurs;
+  plan.peers = {"10.99.0.1", "10.99.0.3", "10.99.0.4"};
+  start(plan);
+  OurSide one(loop_), three(loop_), four(loop_);
+  for (auto* us : {&one, &three, &four}) {
+    const int n = us == &one ? 1 : us == &three ? 3 : 4;
+    auto c = config(n);
+    c.peers = {peer("10.99.0." + std::to_string(n), "10.99.0.2", kOurs)};
+    if (us != &four) c.originated = {{prefix("10.65.0.0/24"), kNormalPriority}};
+    us->speaker.set_config(c);
+  }
+  const auto both = std::vector{ip("10.99.0.1"), ip("10.99.0.3")};
+  EXPECT_TRUE(until([&] { return four.hops("10.65.0.0/24") == both; }))
+      << four.states() << daemon_->log() << daemon_->paths("10.65.0.0/24");
+  three.speaker.stop(false);
+  EXPECT_TRUE(until([&] { return four.hops("10.65.0.0/24") == std::vector{ip("10.99.0.1")}; }));
+}
+
+// The other way round: we reflect, and the daemon hears both paths.
+TEST_P(DaemonTest, hears_all_paths_from_our_reflector) {
+  Plan plan;
+  plan.as = kOurs;
+  plan.peers = {"10.99.0.1"};
+  start(plan);
+  OurSide one(loop_), three(loop_), four(loop_);
+  auto reflector = config(1);
+  reflector.cluster_id = RouterId(0x01000001);
+  for (const char* client : {"10.99.0.2", "10.99.0.3", "10.99.0.4"}) {
+    reflector.peers.push_back(peer("10.99.0.1", client, kOurs));
+    reflector.peers.back().session.route_reflector_client = true;
+  }
+  one.speaker.set_config(reflector);
+  for (auto* us : {&three, &four}) {
+    const int n = us == &three ? 3 : 4;
+    auto c = config(n);
+    c.peers = {peer("10.99.0." + std::to_string(n), "10.99.0.1", kOurs)};
+    c.originated = {{prefix("10.65.0.0/24"), kNormalPriority}};
+    us->speaker.set_config(c);
+  }
+  EXPECT_TRUE(knows("10.65.0.0/24", {"10.99.0.3", "10.99.0.4"}));
+  three.speaker.stop(false);
+  EXPECT_TRUE(forgets("10.65.0.0/24", "10.99.0.3"));
+}
+
+TEST_P(DaemonTest, signs_its_segments) {  // RFC 2385
+  Plan plan = tor_plan();
+  plan.password = "sesame";
+  start(plan);
+  OurSide us(loop_);
+  auto c = node_config();
+  for (auto& p : c.peers) p.session.password = "sesame";
+  us.speaker.set_config(c);
+  EXPECT_TRUE(until([&] {
+    (void)daemon_->session("10.99.0.1");
+    return us.sink.routes.size() == 2;
+  })) << us.states()
+      << daemon_->log();
+}
+
+TEST_P(DaemonTest, limits_end_the_session_on_either_side) {  // RFC 4486
+  Plan plan = tor_plan();
+  plan.peers = {"10.99.0.1"};
+  plan.announce = {"203.0.113.0/24", "198.51.100.0/24"};
+  plan.limit = 2;
+  start(plan);
+  OurSide us(loop_);
+  auto c = node_config();
+  c.peers = {c.peers[0]};
+  c.peers[0].prefix_limit.count = 1;
+  c.originated.clear();
+  us.speaker.set_config(c);
+  const auto said = [&](const std::string& words) {
+    return until([&] {
+      (void)daemon_->session("10.99.0.1");
+      return us.states().find(words) != std::string::npos;
+    });
+  };
+  EXPECT_TRUE(said("Idle BGP Error: Maximum number of prefixes reached"))
+      << us.states() << daemon_->log();
+  EXPECT_TRUE(us.sink.routes.empty());
+  c.peers[0].prefix_limit.count = 2;
+  us.speaker.set_config(c);
+  ASSERT_TRUE(until([&] { return us.sink.routes.size() == 2; })) << us.states() << daemon_->log();
+  c.peers[0].prefix_limit.count = 0;  // FRR sends us our own routes back
+  for (int n = 1; n < 5; ++n) {       // FRR looks before it counts the next one
+    c.originated.push_back({prefix("10.65." + std::to_string(n) + ".0/26"), kNormalPriority});
+  }
+  us.speaker.set_config(c);
+  EXPECT_TRUE(said("Received: Maximum number of prefixes reached"))
+      << us.states() << daemon_->log();
+}
+
+TEST_P(DaemonTest, keeps_our_routes_while_we_restart_and_we_keep_its) {  // RFC 4724
+  Plan plan = tor_plan();
+  start(plan);
+  auto us = std::make_unique<OurSide>(loop_);
+  us->speaker.set_config(node_config());
+  ASSERT_TRUE(until([&] {
+    (void)daemon_->session("10.99.0.1");
+    return us->sink.synced && us->sink.routes.size() == 2;
+  })) << us->states();
+  ASSERT_TRUE(knows("10.65.1.0/26", {"10.99.0.1"}));
+  bool kept = true;
+  us->speaker.stop(true);
+  us = std::make_unique<OurSide>(loop_, SpeakerOptions{.restarting = true});
+  us->speaker.set_config(node_config());
+  EXPECT_TRUE(until([&] {
+    kept = kept && daemon_->paths("10.65.1.0/26").find("10.99.0.1") != std::string::npos;
+    return us->all_up() && us->sink.synced && us->sink.routes.size() == 2;
+  })) << us->states()
+      << daemon_->log();
+  EXPECT_TRUE(kept) << daemon_->paths("10.65.1.0/26");
+  // OpenBGPD helps, but does not claim to have kept anything itself.
+  if (GetParam() == Kind::openbgpd) return;
+  daemon_->kill();
+  ASSERT_TRUE(until([&] { return !us->all_up(); }));
+  daemon_->restart();
+  std::size_t least = 2;
+  EXPECT_TRUE(until([&] {
+    (void)daemon_->session("10.99.0.1");
+    least = std::min(least, us->sink.routes.size());
+    return us->all_up();
+  })) << us->states()
+      << daemon_->log();
+  EXPECT_EQ(least, 2U);
+}
+
+TEST_P(DaemonTest, exchanges_ipv4_over_an_ipv6_session) {  // RFC 8950
+  if (GetParam() == Kind::openbgpd) return;                // 7.7 does not speak it
+  Plan plan = tor_plan();
+  plan.peers = {"fd99::1"};
+  plan.v4_over_v6 = true;
+  start(plan);
+  OurSide us(loop_);
+  auto c = node_config();
+  c.peers = {c.peers[1]};
+  c.peers[0].session.families = {Family::v4, Family::v6};
+  us.speaker.set_config(c);
+  ASSERT_TRUE(until([&] {
+    (void)daemon_->session("fd99::1");
+    return us.sink.routes.size() == 2;
+  })) << us.states()
+      << daemon_->log();
+  EXPECT_EQ(us.hops("203.0.113.0/24"), std::vector{ip("fd99::2")});
+  EXPECT_TRUE(knows("10.65.1.0/26", {"fd99::1"}));
+}
+
+// A session that is reset for a changed parameter leaves the routes at the peer (RFC 8538).
+TEST_P(DaemonTest, keeps_our_routes_over_a_notification) {
+  if (GetParam() != Kind::frr && GetParam() != Kind::gobgp) return;  // the others do not know it
+  Plan plan = tor_plan();
+  plan.peers = {"10.99.0.1"};
+  plan.notification = true;
+  start(plan);
+  OurSide us(loop_);
+  auto c = node_config();
+  c.peers = {c.peers[0]};
+  c.peers[0].session.timers.graceful_notification = true;
+  us.speaker.set_config(c);
+  ASSERT_TRUE(until([&] {
+    (void)daemon_->session("10.99.0.1");
+    return us.sink.routes.size() == 1 && us.all_up();
+  })) << us.states()
+      << daemon_->log();
+  ASSERT_TRUE(knows("10.65.1.0/26", {"10.99.0.1"}));
+  c.peers[0].session.timers.hold = 12s;
+  us.speaker.set_config(c);
+  bool kept = true;
+  EXPECT_TRUE(until([&] {
+    kept = kept && daemon_->paths("10.65.1.0/26").find("10.99.0.1") != std::string::npos;
+    return us.all_up();
+  })) << us.states();
+  EXPECT_TRUE(kept) << daemon_->session("10.99.0.1");
+  // Taken out for good: a Hard Reset.
+  c.peers.clear();
+  us.speaker.set_config(c);
+  EXPECT_TRUE(forgets("10.65.1.0/26", "10.99.0.1"));
+}
+
+INSTANTIATE_TEST_SUITE_P(With, DaemonTest,
+                         testing::Values(Kind::bird, Kind::frr, Kind::gobgp, Kind::openbgpd),
+                         [](const auto& with) { return test::name_of(with.param); });
+
+}  // namespace
+}  // namespace margay::bgp
