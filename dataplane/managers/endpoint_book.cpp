@@ -185,16 +185,15 @@ bool EndpointBook::is_workload_interface(std::string_view name) const {
                              [&](const std::string& p) { return name.starts_with(p); });
 }
 
-// Interface, or "*" -> the host endpoint for it: by name before by address, then the least id.
+// Interface, or "*" -> the host endpoint for it: of those that match by name, or by address when
+// they have no name, the one with the least id.
 std::map<std::string, const LocalHostEndpoint*> EndpointBook::resolve() const {
   std::map<std::string, const LocalHostEndpoint*> out;
   for (const auto& [id, h] : host_endpoints_) {
-    if (!h.interface_name.empty() && !is_workload_interface(h.interface_name)) {
-      out.try_emplace(h.interface_name, &h);
+    if (!h.interface_name.empty()) {
+      if (!is_workload_interface(h.interface_name)) out.try_emplace(h.interface_name, &h);
+      continue;
     }
-  }
-  for (const auto& [id, h] : host_endpoints_) {
-    if (!h.interface_name.empty()) continue;
     for (const auto& [interface, addresses] : interfaces_) {
       const bool has = std::ranges::any_of(addresses, [&](const Ip& a) {
         return std::ranges::find(h.expected_ips, a) != h.expected_ips.end();

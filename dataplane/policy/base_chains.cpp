@@ -47,9 +47,14 @@ Exprs icmpv6_in(ConstantSets& sets, std::initializer_list<std::uint8_t> types) {
                 nft::Lookup{name, nft::Reg{0}, false, false, std::nullopt}}});
 }
 
-// Multicast listener discovery, router and neighbour discovery: never a matter of policy.
+// Multicast listener discovery, router and neighbour discovery: never a matter of policy. From a
+// workload nothing that only a router says.
 Exprs neighbour_discovery(ConstantSets& sets) {
   return icmpv6_in(sets, {130, 131, 132, 133, 135, 136});
+}
+
+Exprs link_discovery(ConstantSets& sets) {
+  return icmpv6_in(sets, {130, 131, 132, 133, 134, 135, 136, 143});
 }
 
 class BaseChains {
@@ -83,6 +88,11 @@ class BaseChains {
   // The mark is believed only where a rule of ours has cleared it before: others may use the bit.
   bool settles_in() const { return spec_.host.untracked_in.used() || spec_.host.before_nat.used(); }
 
+  // A host that may not find its neighbours has no IPv6 at all, failsafe ports included.
+  void host_discovery(Chain& c) {
+    add(c, {nft::family(Family::v6), link_discovery(sets_), nft::accept()}, "neighbour discovery");
+  }
+
   void drop_invalid(Chain& c) {
     if (config_.drop_invalid) add(c, {nft::ct_state(nft::kCtInvalid), nft::drop()});
   }
@@ -99,6 +109,7 @@ class BaseChains {
     }
     per_prefix(hook, false, nft::goto_("raw-workload"));
     if (spec_.host.untracked_in.used()) {
+      host_discovery(hook);
       failsafe(hook, true, true);
       dispatch(hook, spec_.host.untracked_in, false);
     }
@@ -302,6 +313,7 @@ class BaseChains {
     if (settles_in()) add(hook, {mark_settled(), nft::accept()});
     tunnels_in(hook);
     add(hook, {known_flow(), nft::accept()});
+    host_discovery(hook);
     failsafe(hook, true, false);
     dispatch(hook, spec_.host.input, false);
   }
@@ -312,6 +324,7 @@ class BaseChains {
       Chain c = base("mangle-prerouting", Hook::prerouting, kMangle);
       add(c, {known_flow(), nft::accept()});
       add(c, {mark_settled(), nft::accept()});
+      host_discovery(c);
       failsafe(c, true, false);
       dispatch(c, h.before_nat, false);
       out_.push_back(std::move(c));
@@ -330,6 +343,7 @@ class BaseChains {
       Chain c = base("raw-output", Hook::output, kRaw);
       const std::uint32_t mark = settled_mark(config_);
       add(c, {mark_settled(), nft::set_mark(0, mark)}, "settled is ours to say");
+      host_discovery(c);
       failsafe(c, false, true);
       dispatch(c, h.untracked_out, true);
       out_.push_back(std::move(c));
@@ -347,6 +361,7 @@ class BaseChains {
     add(c, {nft::ct_status(dnat), nft::accept()}, "judged in postrouting");
     tunnels_out(c);
     add(c, {known_flow(), nft::accept()});
+    host_discovery(c);
     failsafe(c, false, false);
     dispatch(c, spec_.host.output, true);
     out_.push_back(std::move(c));

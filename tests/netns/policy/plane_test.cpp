@@ -61,6 +61,37 @@ TEST_F(Plane, a_named_host_endpoint_denies_but_for_failsafe_ports) {
   expect_out("calia1", tcp(80), Fate::pass, "to a pod of ours, always");
 }
 
+TEST_F(Plane, neighbour_discovery_passes_every_class_of_host_policy) {
+  model::ActivePolicy deny = policy("deny");
+  deny.inbound = deny.outbound = {rule(Action::deny)};
+  const std::vector<model::EndpointTier> both{{"default", false, {deny.key}, {deny.key}}};
+  for (const char* interface : {"eth0", "*"}) {
+    model::LocalHostEndpoint h = host_endpoint("h", interface);
+    h.tiers = h.untracked_tiers = both;
+    h.pre_dnat_tiers = {{"default", false, {deny.key}, {}}};
+    apply({deny, h});
+    for (std::uint8_t type = 133; type <= 136; ++type) {
+      const Packet p = icmpv6(type);
+      EXPECT_EQ(send("eth0", "node", p, v6), Fate::pass) << interface << unsigned{type};
+      EXPECT_EQ(send_from_node("eth0", p, station("eth0").v6), Fate::pass) << unsigned{type};
+    }
+    EXPECT_EQ(send("eth0", "node", icmpv6(128), v6), Fate::drop) << interface;
+    EXPECT_EQ(send_from_node("eth0", icmpv6(128), station("eth0").v6), Fate::drop) << interface;
+  }
+}
+
+TEST_F(Plane, of_host_endpoints_for_one_interface_the_least_name_counts) {
+  model::LocalHostEndpoint by_address = host_endpoint("a", "");
+  by_address.expected_ips = {ip("192.0.2.254")};
+  by_address.profiles = {"allow"};
+  model::LocalHostEndpoint by_name = host_endpoint("b", "eth0");
+  plane_->set_interfaces({{"eth0", {ip("192.0.2.254")}}, {"eth1", {}}});
+  apply({allow_profile(), by_address, by_name});
+  expect("eth0", "node", tcp(80), Fate::pass, "the one of the address has the least name");
+  apply({model::HostEndpointRemove{by_address.id}});
+  expect("eth0", "node", tcp(80), Fate::drop, "the other takes over");
+}
+
 TEST_F(Plane, host_endpoint_policy_and_profile) {
   model::ActivePolicy p = policy("host");
   p.inbound = {to_port(Action::allow, kTcp, 80)};

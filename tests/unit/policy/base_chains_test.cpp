@@ -102,20 +102,24 @@ TEST_F(Base, workload_to_host) {
   EXPECT_EQ(lines("workload-to-host").back(), "reject");
 }
 
+constexpr const char* kDiscovery = "v6 proto 58 icmp-type @c-icmpv6-";
+
 TEST_F(Base, host_endpoints_bring_their_hooks) {
   spec_.host.input.named = true;
   spec_.host.input.others = "ti-x";
   spec_.host.output.others = spec_.host.output_after_nat.others = "to-x";
   spec_.vxlan = true;
   build();
-  EXPECT_THAT(lines("input"),
-              ElementsAre("iif cali* goto input-workload", "proto 17 dport 4789 fib daddr 2 accept",
-                          "state&6 accept", StartsWith("proto . dport @c-failsafe-"),
-                          "iif vmap @host-input", "goto ti-x"));
+  EXPECT_THAT(
+      lines("input"),
+      ElementsAre("iif cali* goto input-workload", "proto 17 dport 4789 fib daddr 2 accept",
+                  "state&6 accept", StartsWith(kDiscovery),
+                  StartsWith("proto . dport @c-failsafe-"), "iif vmap @host-input", "goto ti-x"));
   EXPECT_THAT(lines("output"),
               ElementsAre("oif cali* accept", "status&32 accept",
                           "v4 proto 17 dport 4789 daddr @vxlan-hosts-4-32 fib saddr 2 accept",
-                          "state&6 accept", StartsWith("proto . dport @c-failsafe-"), "goto to-x"));
+                          "state&6 accept", StartsWith(kDiscovery),
+                          StartsWith("proto . dport @c-failsafe-"), "goto to-x"));
   EXPECT_EQ(chains_.count("mangle-postrouting"), 1U);
   EXPECT_EQ(chains_.count("mangle-prerouting"), 0U);
   spec_.host.before_nat.others = "ti-prenat-x";
@@ -128,11 +132,11 @@ TEST_F(Base, failsafe_ports_may_be_for_some_only) {
   spec_.host.input.others = "ti-x";
   config_.failsafe_in = {{6, 22, Prefix::parse("10.0.0.0/8").value()}};
   build();
-  EXPECT_EQ(lines("input")[2], "v4 saddr 10.0.0.0/8 proto 6 dport 22 accept");
+  EXPECT_EQ(lines("input")[3], "v4 saddr 10.0.0.0/8 proto 6 dport 22 accept");
   config_.failsafe_in = {};
   build();
-  EXPECT_THAT(lines("input"),
-              ElementsAre("iif cali* goto input-workload", "state&6 accept", "goto ti-x"));
+  EXPECT_THAT(lines("input"), ElementsAre("iif cali* goto input-workload", "state&6 accept",
+                                          StartsWith(kDiscovery), "goto ti-x"));
 }
 
 TEST_F(Base, untracked_policy_knows_replies_of_failsafe_ports) {
@@ -142,7 +146,7 @@ TEST_F(Base, untracked_policy_knows_replies_of_failsafe_ports) {
   build();
   EXPECT_THAT(lines("raw-prerouting"),
               ElementsAre("mark&1^0 1 set mark&65534^0", "iif cali* goto raw-workload",
-                          "v4 saddr 10.0.0.0/8 proto 6 dport 22 accept",
+                          StartsWith(kDiscovery), "v4 saddr 10.0.0.0/8 proto 6 dport 22 accept",
                           "v4 saddr 10.0.0.0/8 proto 17 sport 53 accept", "goto ti-raw-x"));
 }
 
