@@ -2,6 +2,7 @@
 #include "ctl/client.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <nlohmann/json.hpp>
 
@@ -94,6 +95,14 @@ Result<void> check_http(const Key& key, const Json& object) {
   return {};
 }
 
+constexpr std::array kTieredKinds{Kind::network_policy, Kind::global_network_policy,
+                                  Kind::staged_network_policy, Kind::staged_global_network_policy};
+constexpr std::array<std::string_view, 3> kBuiltInTiers{"default", "kube-admin", "kube-baseline"};
+
+bool is_built_in_tier(std::string_view name) {
+  return std::find(kBuiltInTiers.begin(), kBuiltInTiers.end(), name) != kBuiltInTiers.end();
+}
+
 double order_of(const Json& tier) {
   const auto& order = tier.value("/spec/order"_json_pointer, Json());
   return order.is_number() ? order.get<double>() : std::numeric_limits<double>::infinity();
@@ -141,6 +150,20 @@ Result<void> Client::check_pools(const Key& key, std::string_view json) {
   return model::check_pool_overlap(pools);
 }
 
+// A policy's tier must be there before it; the built-in ones always are.
+Result<void> Client::check_tier(const Key& key, const Json& object) {
+  if (std::find(kTieredKinds.begin(), kTieredKinds.end(), key.kind) == kTieredKinds.end()) {
+    return {};
+  }
+  const std::string tier = object.value("/spec/tier"_json_pointer, std::string("default"));
+  if (tier.empty() || is_built_in_tier(tier)) return {};
+  const auto found = store_.get(model::path({Kind::tier, "", tier}));
+  if (found.ok()) return {};
+  if (found.error().code != Code::not_found) return found.error();
+  return make_error(Code::refused, model::describe(key) + ": error with field spec.tier = '" +
+                                       tier + "' (there is no such tier)");
+}
+
 // Strictly valid, with the defaults materialised; without resourceVersion, which is the store's.
 Result<std::string> Client::admitted(const Key& key, const Json& object) {
   Json clean = object;
@@ -150,6 +173,7 @@ Result<std::string> Client::admitted(const Key& key, const Json& object) {
   MARGAY_CHECK(model::validate_strict(key, json));
   MARGAY_CHECK(check_parameters(key, json));
   MARGAY_CHECK(check_http(key, clean));
+  MARGAY_CHECK(check_tier(key, clean));
   MARGAY_CHECK(check_pools(key, json));
   return model::with_defaults(key, json, model::fresh_stamp());
 }
@@ -202,11 +226,11 @@ Result<void> Client::replace(const Key& key, const Json& object) {
 Result<void> Client::remove(const Key& key) {
   MARGAY_CHECK(check_writable(key, "delete"));
   if (key.kind == Kind::tier) {
-    if (key.name == "default" || key.name == "kube-admin" || key.name == "kube-baseline") {
+    if (is_built_in_tier(key.name)) {
       return make_error(Code::refused, "operation Delete is not supported on " + key.name +
                                            ": Cannot delete " + key.name + " tier");
     }
-    for (const Kind kind : {Kind::network_policy, Kind::global_network_policy}) {
+    for (const Kind kind : kTieredKinds) {
       MARGAY_TRY(const ListResult policies, list(kind, ""));
       for (const Json& policy : policies.objects) {
         if (policy.value("/spec/tier"_json_pointer, std::string("default")) != key.name) continue;

@@ -34,6 +34,7 @@ class Client {
  private:
   [[nodiscard]] Result<std::string> admitted(const model::Key& key, const Json& object);
   [[nodiscard]] Result<void> check_pools(const model::Key& key, std::string_view json);
+  [[nodiscard]] Result<void> check_tier(const model::Key& key, const Json& object);
   [[nodiscard]] Result<void> update(const model::Key& key, const Json& object);
 
   datastore::Store& store_;
