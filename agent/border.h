@@ -3,8 +3,8 @@
 // configuration; while an object's stored version is invalid, the last valid one that was given
 // stays in force. Where there was none (a new object, or this process is younger than the fault) an
 // invalid policy goes to calculation, which denies what it selects if that can still be read, and
-// any other invalid object is absent. So what the receivers decide follows from their inputs alone.
-// No I/O; one thread.
+// any other invalid object is absent. Of a valid one a part may be without effect. So what the
+// receivers decide follows from their inputs alone. No I/O; one thread.
 #pragma once
 
 #include <map>
@@ -32,7 +32,7 @@ class Border {
   // `node`: our own name.
   Border(Receivers receivers, std::string node);
 
-  enum class Effect { kept, denies, absent };
+  enum class Effect { kept, denies, absent, partly };
   struct Invalid {
     Effect effect = Effect::absent;
     std::string reason;
@@ -52,9 +52,8 @@ class Border {
   // How many there are and the first of each sort, for a status line; empty: none.
   [[nodiscard]] std::string summary() const;
   [[nodiscard]] std::size_t kept() const { return kept_.size(); }  // of which an earlier version is
-  [[nodiscard]] std::size_t never_valid() const {
-    return absent_.size() + to_.graph.problems().size();
-  }
+  [[nodiscard]] std::size_t never_valid() const;                   // of which nothing is
+  [[nodiscard]] std::size_t partly() const;                        // of which only a part is
 
  private:
   [[nodiscard]] Result<void> offer(const model::Key& key, const std::string& json);

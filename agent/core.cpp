@@ -12,7 +12,7 @@ namespace {
 constexpr std::chrono::seconds kTrimDelay{2};
 constexpr std::string_view kInvalidHelp =
     "Objects that are not in effect as they are stored, by what is instead: their last valid "
-    "version, or none.";
+    "version, none, or the rest of them.";
 
 calc::Options calc_options(const config::Config& config, const std::string& node) {
   calc::Options out;
@@ -88,6 +88,7 @@ Core::Core(EventLoop& loop, Options options, Outputs outputs, health::Health& he
       kept_(registry.gauge("margay_resources_invalid", kInvalidHelp, {{"in_force", "last_valid"}})),
       never_valid_(
           registry.gauge("margay_resources_invalid", kInvalidHelp, {{"in_force", "none"}})),
+      partly_(registry.gauge("margay_resources_invalid", kInvalidHelp, {{"in_force", "rest"}})),
       waiting_(registry.gauge("margay_config_waiting_for_restart",
                               "Parameters that were changed and need a restart.")),
       stale_(registry.gauge("margay_sync_stale_seconds",
@@ -247,6 +248,7 @@ void Core::offer(local_api::LocalApi& api) {
 void Core::report_calc() {
   kept_.set(static_cast<double>(border_.kept()));
   never_valid_.set(static_cast<double>(border_.never_valid()));
+  partly_.set(static_cast<double>(border_.partly()));
   std::string detail = border_.summary();
   if (const auto& problems = intent_.problems(); !problems.empty()) {
     detail += (detail.empty() ? "" : "; ") + std::to_string(problems.size()) +

@@ -31,7 +31,7 @@ class Core {
 
   struct Outputs {
     std::function<void(model::Batch)> batch;
-    std::function<void(const config::Config&)> config;       // after a change
+    std::function<void(const config::Config&)> config;  // after a change
     // After a change; empty when this node speaks no BGP.
     std::function<void(const bgp::SpeakerConfig&)> speaker;
   };
@@ -83,6 +83,7 @@ class Core {
   metrics::Gauge& connected_;
   metrics::Gauge& kept_;
   metrics::Gauge& never_valid_;
+  metrics::Gauge& partly_;
   metrics::Gauge& waiting_;
   metrics::Gauge& stale_;
   std::unique_ptr<sync::Source> source_;

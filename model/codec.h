@@ -28,6 +28,7 @@ struct KindCodec {
   static Result<T> decode(std::string_view json);
   static std::string encode(const T& value);
   static Result<void> validate(const Key& key, std::string_view json);
+  static Result<void> judge(const Key& key, const T& value);
 };
 }  // namespace codec
 
@@ -47,6 +48,13 @@ template <typename T>
 // that the specification rules out, names against RFC 1123, and a document that contradicts its
 // key. The error lists all problems (up to 20), each with field path, value and what is allowed.
 [[nodiscard]] Result<void> validate_strict(const Key& key, std::string_view json);
+
+// Of a decoded value: the combinations of fields that the specification rules out, which decode
+// lets pass. The error lists them, as validate_strict does.
+template <typename T>
+[[nodiscard]] Result<void> judge(const Key& key, const T& value) {
+  return codec::KindCodec<T>::judge(key, value);
+}
 
 // Pools must not overlap, whether disabled or not. The error names both.
 [[nodiscard]] Result<void> check_pool_overlap(const std::vector<IpPool>& pools);

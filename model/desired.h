@@ -84,8 +84,8 @@ struct ActiveRule {
   };
   Side source, destination;
   std::vector<SetId> destination_service_sets;  // (ip, proto, port) of a service's endpoints
-  bool never = false;  // needs an application-layer proxy: matches nothing (fail closed)
-  std::string name;    // metadata annotation "name", for people
+  bool never = false;       // needs an application-layer proxy: matches nothing (fail closed)
+  std::string annotations;  // of its metadata, for people: "key=value, ..."
   friend bool operator==(const ActiveRule&, const ActiveRule&) = default;
 };
 

@@ -213,7 +213,7 @@ Result<std::vector<model::EntityRule>> cluster_peers(
       MARGAY_TRY(side.namespace_selector, namespaces_text(*peer.namespaces));
     } else if (peer.pods) {
       MARGAY_TRY(side.namespace_selector, namespaces_text(peer.pods->namespace_selector));
-      MARGAY_TRY(side.selector, selector_text(peer.pods->pod_selector, ""));
+      MARGAY_TRY(side.selector, pods_text(peer.pods->pod_selector));
     } else if (!peer.networks.empty()) {
       side.nets = peer.networks;
     } else {
@@ -333,7 +333,7 @@ Converted convert(const model::ClusterNetworkPolicy& policy) {
   auto spaces = namespaces_text(subject.namespaces ? *subject.namespaces
                                 : subject.pods     ? subject.pods->namespace_selector
                                                    : LabelSelector{});
-  auto pods = selector_text(subject.pods ? subject.pods->pod_selector : LabelSelector{}, "");
+  auto pods = pods_text(subject.pods ? subject.pods->pod_selector : LabelSelector{});
   if (!spaces.ok() || !pods.ok() || (!subject.namespaces && !subject.pods)) {
     out.problems.push_back("spec.subject: cannot be converted; the policy is absent");
     out.spec.selector = "!all()";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/calc/graph.h"
 
-#include <deque>
+#include <type_traits>
 #include <utility>
 #include <variant>
 
@@ -85,11 +85,26 @@ void with_type(model::Kind kind, const F& f) {
   }
 }
 
+// Kinds whose values must also make sense as a whole. Of policies in Kubernetes' forms single rules
+// may fail (conversion.h); of the others calculation uses single fields.
+template <typename T>
+constexpr bool kJudged =
+    std::is_same_v<T, model::NetworkPolicy> || std::is_same_v<T, model::GlobalNetworkPolicy> ||
+    std::is_same_v<T, model::Profile> || std::is_same_v<T, model::Tier> ||
+    std::is_same_v<T, model::WorkloadEndpoint> || std::is_same_v<T, model::HostEndpoint>;
+
+template <typename T>
+Result<T> valid(const model::Key& key, std::string_view json) {
+  MARGAY_TRY(T value, model::decode<T>(json));
+  if constexpr (kJudged<T>) MARGAY_CHECK(model::judge(key, value));
+  return value;
+}
+
 }  // namespace
 
 void Graph::update(const model::Key& key, std::string_view json) {
   with_type(key.kind, [&](auto tag) {
-    const auto value = model::decode<typename decltype(tag)::Type>(json);
+    const auto value = valid<typename decltype(tag)::Type>(key, json);
     if (value.ok()) {
       impl_->set(key, *value);
     } else {
@@ -101,7 +116,7 @@ void Graph::update(const model::Key& key, std::string_view json) {
 Result<void> Graph::offer(const model::Key& key, std::string_view json) {
   Result<void> out;
   with_type(key.kind, [&](auto tag) {
-    const auto value = model::decode<typename decltype(tag)::Type>(json);
+    const auto value = valid<typename decltype(tag)::Type>(key, json);
     out = value.ok() ? impl_->offer(key, *value) : Result<void>(value.error());
   });
   return out;

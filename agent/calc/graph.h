@@ -37,9 +37,13 @@ struct Options {
 
 // An object that is not in effect as written, for status, metrics and readiness detail.
 struct Problem {
+  enum class InForce {
+    nothing,  // it counts as absent
+    denial,   // an invalid policy: what it selects is denied
+    rest,     // all of it but what `reason` names
+  };
   std::string reason;
-  bool denies =
-      false;  // an invalid policy: what it selects is denied; otherwise it counts as absent
+  InForce in_force = InForce::nothing;
   friend bool operator==(const Problem&, const Problem&) = default;
 };
 

@@ -4,37 +4,11 @@
 #include <algorithm>
 #include <utility>
 
-#include "agent/calc/conversion.h"
-
 namespace margay::calc {
 namespace {
 
 using model::Key;
 using model::Kind;
-
-bool is_policy(Kind kind) {
-  return kind == Kind::network_policy || kind == Kind::global_network_policy ||
-         kind == Kind::kubernetes_network_policy || kind == Kind::cluster_network_policy;
-}
-
-// Calico stores converted Kubernetes policies as NetworkPolicies of such names.
-constexpr std::string_view kConvertedPrefix = "knp.default.";
-
-model::PolicyKey policy_key(const Key& key) {
-  using model::PolicyKind;
-  switch (key.kind) {
-    case Kind::network_policy:
-      return {key.name.starts_with(kConvertedPrefix) ? PolicyKind::kubernetes_network_policy
-                                                     : PolicyKind::network_policy,
-              key.ns, key.name};
-    case Kind::kubernetes_network_policy:
-      return {PolicyKind::kubernetes_network_policy, key.ns, key.name};
-    case Kind::cluster_network_policy:
-      return {PolicyKind::cluster_network_policy, "", key.name};
-    default:
-      return {PolicyKind::global_network_policy, "", key.name};
-  }
-}
 
 // The name of an object among endpoints: a letter for its kind, namespace, name.
 std::string endpoint_text(const Key& key) {
@@ -106,92 +80,9 @@ void Graph::Impl::accept(const Key& key) {
   dirty_ = true;
 }
 
-void Graph::Impl::report(const Key& key, std::string reason, bool denies) {
-  problems_[key] = {std::move(reason), denies};
+void Graph::Impl::report(const Key& key, std::string reason, Problem::InForce in_force) {
+  problems_[key] = {std::move(reason), in_force};
   dirty_ = true;
-}
-
-// --- policies, tiers, profiles ---------------------------------------------------------------
-
-Result<void> Graph::Impl::offer_policy(const Key& key, const model::PolicySpec& spec) {
-  const auto value = policy_value(spec, key.ns);
-  if (!value.ok()) return make_error(Code::invalid, "spec." + value.error().context);
-  policies_.set(policy_key(key), *value);
-  accept(key);
-  return {};
-}
-
-void Graph::Impl::set_policy(const Key& key, const model::PolicySpec& spec) {
-  const auto taken = offer_policy(key, spec);
-  if (taken.ok()) return;
-  const auto denying = denying_value(spec, key.ns);
-  if (denying.ok()) {
-    policies_.set(policy_key(key), *denying);
-  } else {
-    policies_.erase(policy_key(key));
-  }
-  report(key, taken.error().context, denying.ok());
-}
-
-void Graph::Impl::set(const Key& key, const model::NetworkPolicy& value) {
-  set_policy(key, value.spec);
-}
-void Graph::Impl::set(const Key& key, const model::GlobalNetworkPolicy& value) {
-  set_policy(key, value.spec);
-}
-Result<void> Graph::Impl::offer(const Key& key, const model::NetworkPolicy& value) {
-  return offer_policy(key, value.spec);
-}
-Result<void> Graph::Impl::offer(const Key& key, const model::GlobalNetworkPolicy& value) {
-  return offer_policy(key, value.spec);
-}
-
-void Graph::Impl::set(const Key& key, const model::KubernetesNetworkPolicy& value) {
-  const Converted converted = convert(value);
-  set_policy(key, converted.spec);
-  if (!converted.problems.empty()) report(key, converted.problems.front(), false);
-}
-void Graph::Impl::set(const Key& key, const model::ClusterNetworkPolicy& value) {
-  const Converted converted = convert(value);
-  set_policy(key, converted.spec);
-  if (!converted.problems.empty()) report(key, converted.problems.front(), false);
-}
-Result<void> Graph::Impl::offer(const Key& key, const model::KubernetesNetworkPolicy& value) {
-  const Converted converted = convert(value);
-  if (!converted.problems.empty()) return make_error(Code::invalid, converted.problems.front());
-  return offer_policy(key, converted.spec);
-}
-Result<void> Graph::Impl::offer(const Key& key, const model::ClusterNetworkPolicy& value) {
-  const Converted converted = convert(value);
-  if (!converted.problems.empty()) return make_error(Code::invalid, converted.problems.front());
-  return offer_policy(key, converted.spec);
-}
-
-void Graph::Impl::set(const Key& key, const model::Tier& value) {
-  locals_.tiers().set(key.name, value.spec);
-  locals_.tiers_changed();
-  accept(key);
-}
-
-Result<void> Graph::Impl::offer(const Key& key, const model::Profile& value) {
-  auto profile = profile_value(value.spec);
-  if (!profile.ok()) return make_error(Code::invalid, "spec." + profile.error().context);
-  profiles_.set(key.name, Profiles::Origin::resource, std::move(profile).value());
-  accept(key);
-  return {};
-}
-void Graph::Impl::set(const Key& key, const model::Profile& value) { set_or_drop(key, value); }
-
-void Graph::Impl::set(const Key& key, const model::KubernetesNamespace& value) {
-  profiles_.set("kns." + key.name, Profiles::Origin::native,
-                namespace_profile(key.name, value.metadata.labels));
-  accept(key);
-}
-
-void Graph::Impl::set(const Key& key, const model::ServiceAccount& value) {
-  profiles_.set("ksa." + key.ns + "." + key.name, Profiles::Origin::native,
-                account_profile(key.name, value.metadata.labels));
-  accept(key);
 }
 
 // --- endpoints and network sets --------------------------------------------------------------
@@ -241,7 +132,7 @@ void Graph::Impl::judge_spoofing(const Key& key) {
   if (!options_.allow_source_spoofing) {
     report(key,
            "spec.allowSpoofedSourcePrefixes: not allowed while WorkloadSourceSpoofing is Disabled",
-           false);
+           Problem::InForce::nothing);
   } else {
     problems_.erase(key);
   }
@@ -346,31 +237,18 @@ void Graph::Impl::set(const Key& key, const model::BgpConfiguration& value) {
 
 // --- absence ---------------------------------------------------------------------------------
 
-void Graph::Impl::set_invalid(const Key& key, std::string_view json, const std::string& reason) {
-  std::optional<model::PolicySpec> spec;
-  if (key.kind == Kind::network_policy || key.kind == Kind::global_network_policy) {
-    spec = salvage_policy(json);
-  } else if (key.kind == Kind::kubernetes_network_policy) {
-    spec = salvage_kubernetes_policy(json);
-  }
-  if (spec) {
-    if (const auto denying = denying_value(*spec, key.ns); denying.ok()) {
-      policies_.set(policy_key(key), *denying);
-      return report(key, reason, true);
-    }
-  }
-  drop(key);
-  report(key, reason, false);
-}
-
 void Graph::Impl::remove(const Key& key) {
   drop(key);
   accept(key);
 }
 
 void Graph::Impl::drop(const Key& key) {
-  if (is_policy(key.kind)) return policies_.erase(policy_key(key));
   switch (key.kind) {
+    case Kind::network_policy:
+    case Kind::global_network_policy:
+    case Kind::kubernetes_network_policy:
+    case Kind::cluster_network_policy:
+      return erase_policy(key);
     case Kind::workload_endpoint:
     case Kind::host_endpoint:
     case Kind::network_set:
@@ -378,7 +256,8 @@ void Graph::Impl::drop(const Key& key) {
       return erase_endpoint(endpoint_text(key));
     case Kind::tier:
       locals_.tiers().erase(key.name);
-      return locals_.tiers_changed();
+      locals_.tiers_changed();
+      return judge_tier(key.name);
     case Kind::profile:
       return profiles_.erase(key.name, Profiles::Origin::resource);
     case Kind::kubernetes_namespace:
@@ -433,6 +312,7 @@ void Graph::Impl::configure(const Options& options) {
 
 void Graph::Impl::set_in_sync() {
   if (std::exchange(in_sync_, true)) return;
+  for (const auto& [tier, policies] : tier_users_) judge_tier(tier);
   dirty_ = true;
 }
 

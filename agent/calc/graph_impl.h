@@ -6,6 +6,7 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -75,16 +76,26 @@ class Graph::Impl {
     ClassId cls = kNone;
   };
   void accept(const model::Key& key);  // the object is valid, and something changed
-  void report(const model::Key& key, std::string reason, bool denies);
+  void report(const model::Key& key, std::string reason, Problem::InForce in_force);
   template <typename T>  // an invalid value is as good as none
   void set_or_drop(const model::Key& key, const T& value) {
     const auto taken = offer(key, value);
     if (taken.ok()) return;
     drop(key);
-    report(key, taken.error().context, false);
+    report(key, taken.error().context, Problem::InForce::nothing);
   }
-  void set_policy(const model::Key& key, const model::PolicySpec& spec);
-  Result<void> offer_policy(const model::Key& key, const model::PolicySpec& spec);
+  // `problem`: what could not be converted to this form; empty: nothing.
+  void set_policy(const model::Key& key, const model::PolicySpec& spec, std::string problem = {});
+  Result<void> offer_policy(const model::Key& key, const model::PolicySpec& spec,
+                            std::string problem = {});
+  void deny(const model::Key& key, const std::optional<model::PolicySpec>& spec,
+            const std::string& reason);
+  void erase_policy(const model::Key& key);
+  // What of a valid policy is not in effect: rules that match nothing, a tier that is missing.
+  void note(const model::Key& key, const model::PolicySpec& spec, std::string reason);
+  void erase_notes(const model::Key& key);
+  void report_notes(const model::Key& key);
+  void judge_tier(const std::string& tier);  // that came or went
   void set_endpoint(const model::Key& key, const std::string& text, const EndpointValue& value,
                     bool workload);
   void erase_endpoint(const std::string& text);
@@ -109,7 +120,14 @@ class Graph::Impl {
   std::map<std::string, LocalWep> local_weps_;  // by endpoint text
   std::map<std::string, model::Key> spoofers_;  // workloads that ask for spoofed sources
   std::map<model::Key, Problem> problems_;
-  std::optional<model::BgpConfiguration> bgp_config_;  // `default`
+  struct Notes {
+    std::string tier;
+    std::string reason;  // of rules that match nothing; may be empty
+  };
+  // Policies with such rules, and all in tiers that are not built in.
+  std::map<model::Key, Notes> notes_;
+  std::map<std::string, std::set<model::Key>> tier_users_;  // of these tiers
+  std::optional<model::BgpConfiguration> bgp_config_;       // `default`
   std::optional<model::ServiceRanges> sent_ranges_;
   std::optional<model::EncapInUse> sent_encap_;
   std::deque<model::Change> outbox_;

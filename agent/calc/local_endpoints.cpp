@@ -39,8 +39,14 @@ std::string_view kind_name(model::PolicyKind kind) {
   return "";
 }
 
+// A Kubernetes policy that kube-controllers have written as one of Calico's sorts by its own name.
 std::string tie_breaker(const model::PolicyKey& key) {
-  std::string out = key.name + "/" + key.ns + "/";
+  std::string_view name = key.name;
+  if (key.kind == model::PolicyKind::kubernetes_network_policy &&
+      name.starts_with(kConvertedPrefix)) {
+    name.remove_prefix(kConvertedPrefix.size());
+  }
+  std::string out = std::string(name) + "/" + key.ns + "/";
   out += kind_name(key.kind);
   return out;
 }
@@ -49,6 +55,11 @@ std::string tie_breaker(const model::PolicyKey& key) {
 
 void Tiers::set(const std::string& name, const model::TierSpec& spec) { tiers_[name] = spec; }
 void Tiers::erase(const std::string& name) { tiers_.erase(name); }
+
+bool Tiers::built_in(std::string_view name) {
+  return std::any_of(kBuiltIn.begin(), kBuiltIn.end(),
+                     [name](const BuiltInTier& t) { return t.name == name; });
+}
 
 Tiers::Rank Tiers::rank(std::string_view name) const {
   constexpr double kLast = std::numeric_limits<double>::infinity();

@@ -35,6 +35,7 @@ class Tiers {
     }
   };
   [[nodiscard]] Rank rank(std::string_view name) const;
+  [[nodiscard]] static bool built_in(std::string_view name);
   [[nodiscard]] std::size_t size() const { return tiers_.size(); }
 
  private:

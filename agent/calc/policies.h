@@ -9,6 +9,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "agent/calc/classes.h"
@@ -21,6 +22,9 @@
 namespace margay::calc {
 
 using PolicyId = std::uint32_t;
+
+// kube-controllers write converted Kubernetes policies as NetworkPolicies of such names.
+inline constexpr std::string_view kConvertedPrefix = "knp.default.";
 
 // A policy in the form that calculation uses.
 struct PolicyValue {

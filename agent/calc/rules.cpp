@@ -104,7 +104,9 @@ Result<ActiveRule> translate_rule(const Rule& rule, std::string_view ns, Directi
   out.family = limit.family();
   out.never |= limit.never();
   if (rule.metadata) {
-    if (const auto* name = model::find_label(rule.metadata->annotations, "name")) out.name = *name;
+    for (const auto& [key, value] : rule.metadata->annotations) {
+      out.annotations += (out.annotations.empty() ? "" : ", ") + key + "=" + value;
+    }
   }
   return out;
 }
@@ -294,7 +296,7 @@ std::string pack_rules(std::span<const ActiveRule> rules) {
     out.side(rule.source);
     out.side(rule.destination);
     out.texts(rule.destination_service_sets);
-    out.text(rule.name);
+    out.text(rule.annotations);
   }
   std::string packed = out.take();
   packed.shrink_to_fit();
@@ -316,7 +318,7 @@ std::vector<ActiveRule> unpack_rules(std::string_view packed) {
     rule.source = in.side();
     rule.destination = in.side();
     rule.destination_service_sets = in.texts();
-    rule.name = in.text();
+    rule.annotations = in.text();
   }
   return out;
 }

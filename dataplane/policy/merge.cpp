@@ -216,7 +216,7 @@ std::vector<MergedRule> merge_rules(std::span<const ActiveRule> rules) {
   for (unsigned i = 0; i < rules.size(); ++i) {
     if (rules[i].never) continue;
     MergedRule m{rules[i], {}, {i + 1}};
-    m.rule.name.clear();
+    m.rule.annotations.clear();
     sort_values(m.rule);
     if (m.rule.action == model::Action::log) {  // never merged: each packet is logged by each rule
       flush();

@@ -78,10 +78,13 @@ class Compiler {
   std::string comment(const MergedRule& m) const {
     std::string text = c_.owner + " rule " + numbers_text(m.numbers);
     if (m.numbers.size() == 1) {
-      const std::string& name = rules_[m.numbers.front() - 1].name;
-      if (!name.empty()) text += " " + name;
+      const std::string& annotations = rules_[m.numbers.front() - 1].annotations;
+      if (!annotations.empty()) text += " " + annotations;
     }
     if (text.size() > nft_comment_max) text.resize(nft_comment_max);
+    // Whatever people write, `nft list ruleset` must stay a text that nft can read.
+    std::ranges::replace_if(
+        text, [](char c) { return c < ' ' || c > '~' || c == '"' || c == '\\'; }, '?');
     return text;
   }
 

@@ -55,6 +55,14 @@ Result<void> KindCodec<T>::validate(const Key& key, std::string_view json) {
 }
 
 template <typename T>
+Result<void> KindCodec<T>::judge(const Key& key, const T& value) {
+  Context ctx(key.kind, true);
+  if constexpr (requires { check(ctx, value); }) check(ctx, value);
+  if (ctx.clean()) return {};
+  return ctx.error(describe(key));
+}
+
+template <typename T>
 Result<T> KindCodec<T>::decode(std::string_view json) {
   constexpr Kind kKind = kKindOf<T>;
   Text text;

@@ -156,6 +156,23 @@ TEST_F(BorderTest, a_first_view_that_passes_through_a_valid_version_is_as_one_th
   }
 }
 
+TEST_F(BorderTest, a_policy_of_which_a_part_is_without_effect_is_in_force_but_for_that) {
+  const auto invalid = give(kPolicy, R"({"spec":{"selector":"a == 'b'","ingress":[
+      {"action":"Allow","protocol":"TCP","http":{"methods":["GET"]}}]}})");
+  ASSERT_TRUE(invalid);
+  EXPECT_EQ(invalid->effect, Effect::partly);
+  EXPECT_NE(invalid->reason.find("spec.ingress[0].http"), std::string::npos) << invalid->reason;
+  EXPECT_EQ(border_.partly(), 1U);
+  EXPECT_EQ(border_.never_valid(), 0U);
+  EXPECT_NE(border_.summary().find("1 in force but for a part, first NetworkPolicy(default/p)"),
+            std::string::npos)
+      << border_.summary();
+  // It is the version that stays in force when an invalid one comes.
+  EXPECT_EQ(give(kPolicy, kBadRule)->effect, Effect::kept);
+  EXPECT_FALSE(give(kPolicy, kAllow));
+  EXPECT_TRUE(border_.summary().empty());
+}
+
 TEST_F(BorderTest, calculation_depends_on_what_passed_alone) {
   ASSERT_FALSE(give(kPolicy, kAllow));
   ASSERT_TRUE(give(kPolicy, kBadRule));

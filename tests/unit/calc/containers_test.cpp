@@ -127,7 +127,7 @@ TEST(PackedRules, come_back_whole) {
   r.destination.port_sets = {"c", "d"};
   r.destination_service_sets = {"e"};
   r.never = true;
-  r.name = "a name";
+  r.annotations = "a=name";
   const std::vector<model::ActiveRule> rules = {r, {}, r};
   EXPECT_EQ(unpack_rules(pack_rules(rules)), rules);
   EXPECT_TRUE(unpack_rules("").empty());

@@ -112,7 +112,7 @@ TEST(ClusterPolicy, becomes_a_global_policy_of_its_tier) {
   EXPECT_EQ(c.spec.tier, "kube-admin");
   EXPECT_EQ(c.spec.order, 7);
   EXPECT_EQ(c.spec.namespace_selector, "a == '1'");
-  EXPECT_EQ(c.spec.selector, "b == '2'");
+  EXPECT_EQ(c.spec.selector, "projectcalico.org/orchestrator == 'k8s' && b == '2'");
   ASSERT_EQ(c.spec.ingress.size(), 1U);
   EXPECT_EQ(c.spec.ingress[0].action, model::Action::allow);
   EXPECT_EQ(text(c.spec.ingress[0].destination.ports), "80-90 ");

@@ -279,8 +279,10 @@ class Reference {
     if (limits.size() == 1) out.family = *limits.begin();
     if (limits.size() > 1) out.never = true;
     if (r.metadata) {
-      const auto* name = model::find_label(r.metadata->annotations, "name");
-      if (name != nullptr) out.name = *name;
+      for (const auto& [key, value] : r.metadata->annotations) {
+        if (!out.annotations.empty()) out.annotations += ", ";
+        out.annotations += key + "=" + value;
+      }
     }
     return out;
   }
