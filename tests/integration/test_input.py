@@ -4,7 +4,7 @@ import json
 
 import pytest
 from lab import observe, resources
-from lab.resources import allow, network_policy
+from lab.resources import allow, global_policy, network_policy
 
 GOOD = network_policy("good", "pool == 'routed'", ingress=[allow("TCP", [80])])
 
@@ -59,6 +59,18 @@ CASES = {
         {"action": "Allow", "protocol": "TCP", "destination": {"ports": ["20:10"]}}]}), ["20:10"]),
     "ports without protocol": (with_spec("GlobalNetworkPolicy", "x", {"ingress": [
         {"action": "Allow", "destination": {"ports": [80]}}]}), ["protocol"]),
+    "an unknown tier": (with_spec("GlobalNetworkPolicy", "x", {"tier": "nowhere"}),
+                        ["GlobalNetworkPolicy(x)", "spec.tier", "nowhere"]),
+    "a selector beyond its length": (with_spec("GlobalNetworkPolicy", "x", {
+        "selector": " || ".join(["a == 'b'"] * 100)}), ["spec.selector", "1024"]),
+    "a net of the other family": (with_spec("GlobalNetworkPolicy", "x", {"ingress": [
+        {"action": "Allow", "ipVersion": 4, "source": {"nets": ["fd00::/8"]}}]}),
+        ["spec.ingress[0].source.nets[0]", "fd00::/8"]),
+    "nets of two families": (with_spec("GlobalNetworkPolicy", "x", {"ingress": [
+        {"action": "Allow", "source": {"nets": ["10.0.0.0/8"], "notNets": ["fd00::/8"]}}]}),
+        ["spec.ingress[0].source.notNets[0]", "fd00::/8"]),
+    "a name too long": (with_spec("GlobalNetworkPolicy", "x" * 254, {}), ["metadata.name", "253"]),
+    "a tier's name too long": (with_spec("Tier", "x" * 64, {"order": 1}), ["metadata.name", "63"]),
     "bad net": (with_spec("GlobalNetworkSet", "x", {"nets": ["10.0.0.0/8", "ten"]}), ["nets", "ten"]),
     "bad configuration": (with_spec("FelixConfiguration", "default", {"healthPort": 700000}),
                           ["healthPort", "700000"]),
@@ -72,6 +84,33 @@ CASES = {
 def test_refused_by_name(cluster, name):
     text, words = CASES[name]
     refuse(cluster, text, *words)
+
+
+def test_a_text_that_is_not_utf8(cluster, tmp_path):
+    text = with_spec("GlobalNetworkPolicy", "x", {"selector": "a == 'b'"}).encode()
+    (tmp_path / "bad.json").write_bytes(text.replace(b"'b'", b"'\xff'"))
+    done = cluster.ctl("apply", "-f", str(tmp_path / "bad.json"), check=False)
+    assert done.returncode == 1 and "bad.json: not UTF-8" in done.stderr + done.stdout, done.stderr
+
+
+def test_names_at_their_limits(cluster):
+    """253 characters of a policy, 63 of its tier and its namespace: enforced like any other."""
+    tier = resources.tier("t" * 63, 10)
+    policy = global_policy("p" * 253, "pool == 'vxlan'", ingress=[allow("UDP")])
+    policy["spec"]["tier"] = "t" * 63
+    local = network_policy("n" * 253, namespace="s" * 63, ingress=[allow("TCP", [80])])
+    guest = cluster.add_pod("guest", "node-1", "routed", namespace="s" * 63)
+    cluster.apply(tier, policy, local)
+    try:
+        cluster.expect(cluster.paths("routed-2", "vxlan-1", "dropped")
+                       | cluster.paths("routed-2", "vxlan-1", protocol="udp")
+                       | cluster.paths("routed-2", "guest")
+                       | cluster.paths("routed-2", "guest", "dropped", "udp"))
+    finally:
+        cluster.delete(policy, local)
+        cluster.delete(tier)
+        cluster.delete_pod(guest)
+    cluster.expect(cluster.paths("routed-2", "vxlan-1"))
 
 
 def test_one_bad_document_does_not_hide_the_others(cluster):
@@ -185,6 +224,59 @@ def test_an_invalid_version_changes_nothing_until_a_restart_and_is_said(cluster)
     for name in cluster.nodes:
         cluster.until(lambda: not invalid_objects(cluster, name), 10)
     cluster.expect(cluster.everyone(dst=["routed-1"]))
+
+
+def rule_of(**rule):
+    return {"ingress": [{"action": "Allow", **rule}]}
+
+
+# Written past margayctl: spec of a GlobalNetworkPolicy, what is in force instead, and the place.
+STANDING = {
+    "tierless": ({"tier": "nowhere"}, "the rest of it", "spec.tier"),
+    "proxied": (rule_of(protocol="TCP", http={"methods": ["GET"]}), "the rest of it",
+                "spec.ingress[0].http"),
+    "proxied-denial": ({"ingress": [{"action": "Deny", "http": {"methods": ["GET"]}}]},
+                       "denial of what it selects", "spec.ingress[0].http"),
+    "portless": (rule_of(destination={"ports": [80]}), "denial of what it selects",
+                 "spec.ingress[0].destination.ports"),
+    "wrong-family": (rule_of(ipVersion=4, source={"nets": ["fd00::/8"]}),
+                     "denial of what it selects", "fd00::/8"),
+    "inner-selector": (rule_of(source={"selector": "a =="}), "denial of what it selects",
+                       "spec.ingress[0]"),
+    "unselectable": ({"selector": "a =="}, "nothing", "spec.selector"),
+    "surrogate": ({"selector": "a == '\ud800'"}, "nothing", "malformed JSON"),
+}
+
+
+def test_bad_policies_that_stand_are_named_and_disturb_nothing(cluster):
+    node = "node-1"
+    cluster.apply(GOOD)
+    expected = cluster.paths("routed-2", "routed-1") \
+        | cluster.paths("vxlan-1", "routed-1", "dropped", "udp") | cluster.everyone(dst=["vxlan-1"])
+    cluster.expect(expected)
+    state = observe.kernel_state(cluster.nodes[node].ns)
+    written = {}
+    for name, (spec, _, _) in STANDING.items():
+        item = resources.resource("GlobalNetworkPolicy", name,
+                                  {"selector": "pool == 'nowhere'", **spec})
+        written[resources.store_key(item, "globalnetworkpolicies")] = json.dumps(item)
+    cluster.put_keys(written)
+    wanted = {f"GlobalNetworkPolicy({name})": effect for name, (_, effect, _) in STANDING.items()}
+    cluster.until(lambda: invalid_objects(cluster, node) == wanted, 10,
+                  lambda: str(invalid_objects(cluster, node)))
+    shown = json.loads(cluster.agent_ctl(node, "show", "calc", "-o", "json"))["invalid"]
+    for entry in shown:
+        place = STANDING[entry["object"].split("(")[1][:-1]][2]
+        assert place in entry["reason"], entry
+    assert says(cluster, node, "6 invalid, none in force", "2 in force but for a part")
+    assert cluster.agents[node].metrics()['margay_resources_invalid{in_force="rest"}'] == 2
+    assert observe.kernel_state(cluster.nodes[node].ns) == state
+    cluster.expect(expected, 2)
+    for name in STANDING:
+        cluster.ctl("delete", "globalnetworkpolicy", name)
+    cluster.delete(GOOD)
+    for name in cluster.nodes:
+        cluster.until(lambda: not invalid_objects(cluster, name), 10)
 
 
 def test_a_parameter_stays_as_last_valid(cluster):

@@ -21,10 +21,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// How long a packet that should not arrive is waited for; one that should comes within
-// microseconds, as everything happens in the sender's system call.
-constexpr int kDropMs = 50;
-
 int own_netns() { return ::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC); }
 
 int new_netns() {
@@ -209,7 +205,7 @@ Fate Lab::send_to(const std::string& from, const std::string& to, const Packet& 
     EXPECT_GE(raw, 0);
     EXPECT_EQ(::send(sender.socket, bytes.data(), bytes.size(), 0),
               static_cast<ssize_t>(bytes.size()));
-    arrived = (readable(raw, kDropMs) && received_by_node(raw, tag));
+    arrived = (readable(raw, drop_ms_) && received_by_node(raw, tag));
     ::close(raw);
   } else {
     Station& receiver = station(to);
@@ -217,7 +213,7 @@ Fate Lab::send_to(const std::string& from, const std::string& to, const Packet& 
     EXPECT_EQ(::send(sender.socket, bytes.data(), bytes.size(), 0),
               static_cast<ssize_t>(bytes.size()));
     arrived =
-        received(receiver, tag) || (readable(receiver.socket, kDropMs) && received(receiver, tag));
+        received(receiver, tag) || (readable(receiver.socket, drop_ms_) && received(receiver, tag));
   }
   if (arrived) return Fate::pass;
   const auto seen = std::exchange(seen_source_, std::nullopt);
@@ -241,7 +237,7 @@ std::vector<bool> Lab::send_all(const std::string& from, const std::string& to,
   }
   std::vector<bool> out(shots.size(), false);
   std::vector<std::uint8_t> buffer;
-  while (readable(receiver.socket, kDropMs)) {
+  while (readable(receiver.socket, drop_ms_)) {
     buffer.resize(2048);
     const ssize_t n = ::recv(receiver.socket, buffer.data(), buffer.size(), 0);
     if (n <= 0) break;
@@ -283,7 +279,7 @@ Fate Lab::send_from_node(const std::string& to, const Packet& given, const Ip& d
   (void)::sendto(raw, packet.data(), packet.size(), 0, reinterpret_cast<sockaddr*>(&at), size);
   ::close(raw);
   const bool arrived =
-      received(receiver, tag) || (readable(receiver.socket, kDropMs) && received(receiver, tag));
+      received(receiver, tag) || (readable(receiver.socket, drop_ms_) && received(receiver, tag));
   return arrived ? Fate::pass : Fate::drop;
 }
 

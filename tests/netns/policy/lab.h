@@ -86,6 +86,9 @@ class Lab : public ::testing::Test {
   policy::PolicyConfig config_;
   managers::FlowJudge judge_;  // for start_plane()
   Ip node_v4_, node_v6_;
+  // How long a packet that should not arrive is waited for; one that should comes within
+  // microseconds, as everything happens in the sender's system call.
+  int drop_ms_ = 50;
   std::uint16_t next_port_ = 20000;
 
  private:
