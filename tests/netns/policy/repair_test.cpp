@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What happens when somebody else changes our tables, and when the agent starts again.
+#include <algorithm>
 #include <cstdio>
+#include <iterator>
+#include <set>
+#include <sstream>
 
 #include "lab.h"
 
@@ -149,6 +153,47 @@ TEST_F(Repair, an_unrelated_change_rewrites_nothing) {
   const auto sent = messages();
   apply(world());  // the same again
   EXPECT_EQ(messages(), sent);
+}
+
+TEST_F(Repair, a_rule_of_one_among_2000_policies_is_sent_alone) {
+  const auto numbered = [](unsigned i, std::uint16_t port) {
+    model::ActivePolicy p = policy("p" + std::to_string(i));
+    p.inbound = {rule(Action::allow,
+                      [&](model::ActiveRule& r) {
+                        r.protocol = model::Protocol{kTcp};
+                        r.source.nets = {Prefix::host(Ip::v4(0x0b000000U + i))};
+                        r.destination.ports = {{port, port}};
+                      }),
+                 rule(Action::deny, [](model::ActiveRule& r) { r.source.sets = {"s:clients"}; })};
+    return p;
+  };
+  std::vector<model::Change> all;
+  model::LocalWorkload w = workload("calia1");
+  w.tiers = {{"default", false, {}, {}}};
+  for (unsigned i = 0; i < 2000; ++i) {
+    all.push_back(numbered(i, 80));
+    w.tiers[0].ingress.push_back(policy("p" + std::to_string(i)).key);
+  }
+  all.push_back(w);
+  apply(std::move(all));
+  const auto lines =
+      [](const std::string& text) {  // with handles: a rule that is made anew differs
+        std::multiset<std::string> out;
+        std::istringstream in(text);
+        for (std::string line; std::getline(in, line);) out.insert(line);
+        return out;
+      };
+  const auto before = lines(run("nft -a list table inet margay"));
+  const auto sent = messages();
+  apply({numbered(1234, 81)});
+  EXPECT_EQ(messages(), sent + 2) << "the rule, and the one it takes the place of";
+  const auto after = lines(run("nft -a list table inet margay"));
+  std::vector<std::string> fresh;
+  std::ranges::set_difference(after, before, std::back_inserter(fresh));
+  ASSERT_EQ(fresh.size(), 1U);
+  EXPECT_NE(fresh[0].find("ip saddr 11.0.4.210 tcp dport 81 accept"), std::string::npos)
+      << fresh[0];
+  EXPECT_EQ(after.size(), before.size());
 }
 
 TEST_F(Repair, everything_goes_when_everything_is_removed) {
