@@ -19,6 +19,14 @@ using nft::Verdict;
 using policy::Stage;
 using policy::Way;
 
+// A packet on its way while a transaction comes into force sees maps as they are now, but chains as
+// they were when it set out: one that is new has no rules for it. A workload's packet comes back
+// from it then, to be dropped as of an unknown interface; after a goto it would be let through.
+Element to_program(std::string_view interface, const std::string& chain) {
+  return Element::verdict_for(Packed::interface_name(interface),
+                              Verdict{Verdict::Code::jump, chain});
+}
+
 Element to_chain(std::string_view interface, const std::string& chain) {
   return Element::verdict_for(Packed::interface_name(interface),
                               Verdict{Verdict::Code::goto_, chain});
@@ -150,8 +158,8 @@ void EndpointBook::refresh_interface(const std::string& name) {
     table_.add_element(kFromWorkload, to_verdict(name, Verdict::Code::drop));
     table_.add_element(kToWorkload, to_verdict(name, Verdict::Code::drop));
   } else {
-    table_.add_element(kFromWorkload, to_chain(name, fresh.from));
-    table_.add_element(kToWorkload, to_chain(name, fresh.to));
+    table_.add_element(kFromWorkload, to_program(name, fresh.from));
+    table_.add_element(kToWorkload, to_program(name, fresh.to));
   }
   write_sources(name, old, fresh);
   // Released last, so that what stays in use is not torn down and built again.

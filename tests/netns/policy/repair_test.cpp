@@ -80,7 +80,7 @@ TEST_F(Repair, whatever_is_added_goes) {
 
 TEST_F(Repair, a_rule_replaced_by_another_is_restored) {
   const std::string listing = run("nft -a list chain inet margay ti-default-" +
-                                  ruleset().substr(ruleset().find("goto ti-default-") + 16, 12));
+                                  ruleset().substr(ruleset().find("jump ti-default-") + 16, 12));
   const auto at = listing.find("# handle ", listing.find("end of tier"));
   const std::string handle = listing.substr(at + 9, listing.find('\n', at) - at - 9);
   const std::string chain = listing.substr(listing.find("ti-default-"), 23);
