@@ -2,8 +2,9 @@
 #include "agent/show.h"
 
 #include <algorithm>
-#include <ctime>
 #include <nlohmann/json.hpp>
+
+#include "base/wall_clock.h"
 
 namespace margay::agent {
 namespace {
@@ -127,20 +128,6 @@ std::string show_routes(const dataplane::RoutePlaneStatus& s,
   return out.dump();
 }
 
-std::chrono::system_clock::time_point wall_time(Clock::time_point then, Clock::time_point now) {
-  return std::chrono::system_clock::now() -
-         std::chrono::duration_cast<std::chrono::system_clock::duration>(now - then);
-}
-
-std::string utc(std::chrono::system_clock::time_point when) {
-  const std::time_t seconds = std::chrono::system_clock::to_time_t(when);
-  std::tm parts{};
-  gmtime_r(&seconds, &parts);
-  std::string out(32, '\0');
-  out.resize(std::strftime(out.data(), out.size(), "%Y-%m-%dT%H:%M:%SZ", &parts));
-  return out;
-}
-
 std::string sync_detail(const sync::Status& s, bool in_sync_once, Clock::time_point now) {
   std::string out;
   if (!s.connected) {
@@ -152,7 +139,8 @@ std::string sync_detail(const sync::Status& s, bool in_sync_once, Clock::time_po
           (s.behind.empty() ? "receiving what was missed" : "cut off: " + s.behind);
   }
   if (in_sync_once && s.stale_since) {
-    out += "; what was in force at " + utc(wall_time(*s.stale_since, now)) + " stays in force";
+    out +=
+        "; what was in force at " + wall_clock::utc_ago(now - *s.stale_since) + " stays in force";
   }
   if (!s.warning.empty()) out += (out.empty() ? "" : "; ") + s.warning;
   return out;
@@ -161,7 +149,7 @@ std::string sync_detail(const sync::Status& s, bool in_sync_once, Clock::time_po
 std::string store_detail(const std::optional<datastore::StoreFailing>& failing,
                          Clock::time_point now) {
   if (!failing) return {};
-  return "no write possible since " + utc(wall_time(failing->since, now)) + ": " +
+  return "no write possible since " + wall_clock::utc_ago(now - failing->since) + ": " +
          failing->error.message() + "; what was in force stays in force";
 }
 
@@ -202,7 +190,7 @@ std::string show_sync(const sync::Status& s, Clock::time_point now) {
   out["snapshots"] = s.snapshots;
   out["updates"] = s.updates;
   if (s.stale_since) {
-    out["staleSince"] = utc(wall_time(*s.stale_since, now));
+    out["staleSince"] = wall_clock::utc_ago(now - *s.stale_since);
     out["staleSeconds"] = age(*s.stale_since, now);
   }
   return out.dump();

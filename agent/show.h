@@ -28,11 +28,6 @@ namespace margay::agent {
 [[nodiscard]] std::string show_routes(const dataplane::RoutePlaneStatus& status,
                                       const std::vector<dataplane::InterfaceState>& interfaces,
                                       Clock::time_point now);
-// A moment of the steady clock as one of the wall clock, and that as 2024-05-31T12:00:05Z.
-[[nodiscard]] std::chrono::system_clock::time_point wall_time(Clock::time_point then,
-                                                              Clock::time_point now);
-[[nodiscard]] std::string utc(std::chrono::system_clock::time_point when);
-
 // What a person should know of the source: that it is away, since when, what that means. Empty:
 // all is well.
 [[nodiscard]] std::string sync_detail(const sync::Status& status, bool in_sync_once,

@@ -3,10 +3,10 @@
 
 #include <algorithm>
 #include <array>
-#include <ctime>
 #include <vector>
 
 #include "base/result.h"
+#include "base/wall_clock.h"
 
 namespace margay::health {
 namespace {
@@ -33,16 +33,10 @@ std::string table(const std::vector<Row>& rows) {
 // What takes less is the usual course of things.
 constexpr std::chrono::seconds kWorthSaying{1};
 
-// "for 20 s, since 2026-01-02T03:04:05+0000"
+// "for 20 s, since 2026-01-02T03:04:05Z"
 std::string since(Clock::duration age) {
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(age);
-  const std::time_t then =
-      std::chrono::system_clock::to_time_t(std::chrono::system_clock::now() - seconds);
-  std::tm local{};
-  localtime_r(&then, &local);
-  std::array<char, 32> text{};
-  (void)std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S%z", &local);
-  return "for " + std::to_string(seconds.count()) + " s, since " + text.data();
+  return "for " + std::to_string(seconds.count()) + " s, since " + wall_clock::utc_ago(seconds);
 }
 
 }  // namespace

@@ -3,10 +3,9 @@
 #include <openssl/rand.h>
 
 #include <array>
-#include <chrono>
-#include <ctime>
 
 #include "base/ip.h"
+#include "base/wall_clock.h"
 #include "model/document.h"
 #include "model/text/dom.h"
 
@@ -152,12 +151,7 @@ Stamp fresh_stamp() {
     stamp.uid += kHex[b[i] >> 4U];
     stamp.uid += kHex[b[i] & 15U];
   }
-  const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
-  std::tm utc{};
-  gmtime_r(&now, &utc);
-  std::array<char, 32> text{};
-  stamp.now.assign(text.data(),
-                   std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &utc));
+  stamp.now = wall_clock::utc_now();
   return stamp;
 }
 
