@@ -54,15 +54,20 @@ def read_junit(path: Path) -> Tally:
     tally = Tally()
     for case in ElementTree.parse(path).getroot().iter("testcase"):
         name = f"{case.get('classname')}.{case.get('name')}"
-        if case.find("failure") is not None or case.find("error") is not None:
+        failure = case.find("failure") if case.find("failure") is not None else case.find("error")
+        if failure is not None:
             tally.failed += 1
-            print(f"FAILED  {name}")
+            print(f"FAILED  {name}\n{_last_lines(failure.text or failure.get('message', ''))}")
         elif (skip := case.find("skipped")) is not None or case.get("status") == "notrun":
             tally.skipped += 1
             print(f"skipped {name}: {skip.get('message', '') if skip is not None else 'disabled'}")
         else:
             tally.passed += 1
     return tally
+
+
+def _last_lines(text: str | None) -> str:
+    return "\n".join("  " + line for line in (text or "").splitlines()[-40:])
 
 
 def unit(preset: str) -> Tally:
@@ -92,8 +97,7 @@ def _program(case: ElementTree.Element, reports: Path) -> Tally:
     failed = case.get("status") == "fail"
     tally = read_junit(report) if report.exists() else Tally()
     if failed and tally.failed == 0:
-        output = (case.findtext("system-out") or "").splitlines()[-30:]
-        print(f"FAILED  {name} (the program itself)\n  " + "\n  ".join(output))
+        print(f"FAILED  {name} (the program itself)\n{_last_lines(case.findtext('system-out'))}")
         tally.failed += 1
     elif not report.exists():
         tally.passed += 1

@@ -230,7 +230,12 @@ TEST_P(DaemonTest, keeps_our_routes_while_we_restart_and_we_keep_its) {  // RFC 
   bool kept = true;
   us->speaker.stop(true);
   us = std::make_unique<OurSide>(loop_, SpeakerOptions{.restarting = true});
-  us->speaker.set_config(node_config());
+  auto again = node_config();
+  // OpenBGPD accepts and at once closes a connection that comes right after the loss; the OPEN
+  // meant for it then precedes the one of its own connection, which is an FSM error and ends its
+  // help.
+  for (auto& p : again.peers) p.session.passive = GetParam() == Kind::openbgpd;
+  us->speaker.set_config(again);
   EXPECT_TRUE(until([&] {
     kept = kept && daemon_->paths("10.65.1.0/26").find("10.99.0.1") != std::string::npos;
     return us->all_up() && us->sink.synced && us->sink.routes.size() == 2;
