@@ -46,6 +46,8 @@ bgp::IntentOptions intent_options(const config::Config& config, const Options& o
   out.router_id = options.router_id;
   out.secrets_namespace = options.secrets_namespace;
   out.felix_program_cluster_routes = config.text("ProgramClusterRoutes");
+  out.endpoint_node = options.k8s_node_ref;
+  out.cluster_ips = options.cluster_ips;
   return out;
 }
 

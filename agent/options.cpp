@@ -103,6 +103,14 @@ Result<Options> parse_options(int argc, const char* const* argv, const char* con
   out.node_name = variable(environment, "NODENAME");
   out.router_id = variable(environment, "CALICO_ROUTER_ID");
   if (const auto ns = variable(environment, "NAMESPACE"); !ns.empty()) out.secrets_namespace = ns;
+  out.k8s_node_ref = variable(environment, "CALICO_K8S_NODE_REF");
+  if (const auto cidr = variable(environment, "CALICO_ADVERTISE_CLUSTER_IPS"); !cidr.empty()) {
+    auto parsed = Prefix::parse(cidr);
+    if (!parsed.ok()) {
+      return make_error(Code::invalid, "CALICO_ADVERTISE_CLUSTER_IPS: " + parsed.error().message());
+    }
+    out.cluster_ips = *parsed;
+  }
   out.layers.set(config::Source::environment, config::from_environment(environment));
   if (!out.datastore.empty()) {
     MARGAY_TRY(out.datastore, sqlite_path(out.datastore));

@@ -2,9 +2,11 @@
 // The command line of margay-agent, and what the environment says beside FELIX_*.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "agent/config/config.h"
+#include "base/ip.h"
 #include "base/result.h"
 
 namespace margay::agent {
@@ -21,6 +23,8 @@ struct Options {
   Backend backend = Backend::bird;
   std::string router_id;                          // CALICO_ROUTER_ID
   std::string secrets_namespace = "kube-system";  // NAMESPACE
+  std::string k8s_node_ref;                       // CALICO_K8S_NODE_REF
+  std::optional<Prefix> cluster_ips;              // CALICO_ADVERTISE_CLUSTER_IPS
   // On a single host: the SQLite file that this agent owns, instead of a Typha; and where it
   // offers it to margayctl.
   std::string datastore;

@@ -282,7 +282,9 @@ std::string reference_markdown() {
       "BGP;\n"
       "vxlan or none: it does not), `CALICO_ROUTER_ID` (an address, or `hash`), `NAMESPACE` (of "
       "Secrets\n"
-      "with BGP passwords).\n";
+      "with BGP passwords), `CALICO_K8S_NODE_REF` (what EndpointSlices call this node, if not its "
+      "name),\n"
+      "`CALICO_ADVERTISE_CLUSTER_IPS` (a CIDR, instead of serviceClusterIPs).\n";
   return out;
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "bgp/intent/intent.h"
+#include "bgp/intent/services.h"
 #include "model/kubernetes.h"
 #include "model/resources.h"
 
@@ -18,6 +19,10 @@ namespace margay::bgp {
 // Ordered by name, so that the result does not depend on the order of arrival, and of two resources
 // that claim the same thing the lower name wins.
 struct Inputs {
+  explicit Inputs(IntentOptions o)
+      : options(std::move(o)),
+        services(options.endpoint_node.empty() ? options.node : options.endpoint_node) {}
+
   IntentOptions options;
   std::map<std::string, model::Node> nodes;
   std::map<std::string, model::BgpConfiguration> configurations;
@@ -27,6 +32,7 @@ struct Inputs {
   std::map<Prefix, model::BlockAffinity> affinities;              // of this node
   std::map<model::Key, model::WorkloadEndpoint> local_workloads;  // of this node
   std::map<std::string, model::Secret> secrets;                   // of the secrets' namespace
+  ServiceBook services;
 
   [[nodiscard]] const model::Node* local() const;
   [[nodiscard]] const model::BgpConfigurationSpec& global() const;  // "default", or all defaults
@@ -35,6 +41,7 @@ struct Inputs {
   [[nodiscard]] Asn as_of(const model::Node& node) const;
   [[nodiscard]] std::uint16_t listen_port(const std::string& node) const;
   [[nodiscard]] std::uint32_t normal_priority(Family f) const;
+  [[nodiscard]] ServiceRanges service_ranges() const;
 };
 
 [[nodiscard]] std::optional<InterfaceAddress> address_of(const model::Node& node, Family f);

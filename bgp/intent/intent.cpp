@@ -52,6 +52,22 @@ std::uint32_t Inputs::normal_priority(Family f) const {
   return v ? static_cast<std::uint32_t>(*v) : kNormalPriority;
 }
 
+ServiceRanges Inputs::service_ranges() const {
+  const auto cidrs = [](const std::vector<model::CidrBlock>& in) {
+    std::vector<Prefix> out;
+    for (const auto& c : in) out.push_back(c.cidr);
+    return out;
+  };
+  const auto& g = global();
+  ServiceRanges out;
+  out.cluster =
+      options.cluster_ips ? std::vector{*options.cluster_ips} : cidrs(g.service_cluster_ips);
+  out.external = cidrs(g.service_external_ips);
+  out.load_balancer = cidrs(g.service_load_balancer_ips);
+  out.aggregate_load_balancer = g.service_load_balancer_aggregation != "Disabled";
+  return out;
+}
+
 std::optional<InterfaceAddress> address_of(const model::Node& node, Family f) {
   if (!node.spec.bgp) return std::nullopt;
   return f == Family::v4 ? node.spec.bgp->ipv4_address : node.spec.bgp->ipv6_address;
@@ -64,6 +80,8 @@ std::string cluster_id_of(const model::Node& node) {
 // --- intent ----------------------------------------------------------------------------------
 
 struct Intent::Impl {
+  explicit Impl(IntentOptions options) : in(std::move(options)) {}
+
   Inputs in;
   bool in_sync = false, changed = true;
   std::vector<Problem> problems;
@@ -73,6 +91,13 @@ struct Intent::Impl {
     MARGAY_TRY(auto decoded, model::decode<T>(json));
     map.insert_or_assign(id, std::move(decoded));
     changed = true;
+    return {};
+  }
+  // Pods come and go by the thousand; only what an announcement hangs on concerns us.
+  template <typename T>
+  Result<void> put_service(const model::Key& key, std::string_view json) {
+    MARGAY_TRY(const auto decoded, model::decode<T>(json));
+    changed |= in.services.set(key, decoded) && !in.service_ranges().empty();
     return {};
   }
   template <typename Map, typename Id>
@@ -105,6 +130,10 @@ Result<void> Intent::Impl::offer(const model::Key& key, std::string_view json) {
     case Kind::secret:
       if (key.ns != in.options.secrets_namespace) return {};
       return put<model::Secret>(in.secrets, key.name, json);
+    case Kind::service:
+      return put_service<model::Service>(key, json);
+    case Kind::endpoint_slice:
+      return put_service<model::EndpointSlice>(key, json);
     case Kind::block_affinity:
       if (const auto cidr = model::cidr_of(key); cidr && ours(key)) {
         return put<model::BlockAffinity>(in.affinities, *cidr, json);
@@ -141,6 +170,10 @@ void Intent::Impl::remove(const model::Key& key) {
       return drop(in.pools, key.name);
     case Kind::secret:
       if (key.ns == in.options.secrets_namespace) drop(in.secrets, key.name);
+      return;
+    case Kind::service:
+    case Kind::endpoint_slice:
+      changed |= in.services.remove(key) && !in.service_ranges().empty();
       return;
     case Kind::block_affinity:
       if (const auto cidr = model::cidr_of(key); cidr && ours(key)) drop(in.affinities, *cidr);
@@ -206,9 +239,7 @@ void Intent::Impl::make_global(const model::Node& local, SpeakerConfig& out, Pro
   }
 }
 
-Intent::Intent(IntentOptions options) : impl_(std::make_unique<Impl>()) {
-  impl_->in.options = std::move(options);
-}
+Intent::Intent(IntentOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
 Intent::~Intent() = default;
 
 bool Intent::takes(model::Kind kind) {
@@ -222,6 +253,8 @@ bool Intent::takes(model::Kind kind) {
     case Kind::block_affinity:
     case Kind::workload_endpoint:
     case Kind::secret:
+    case Kind::service:
+    case Kind::endpoint_slice:
       return true;
     default:
       return false;
@@ -232,6 +265,7 @@ void Intent::configure(IntentOptions options) {
   IntentOptions& have = impl_->in.options;
   options.node = have.node;
   options.secrets_namespace = have.secrets_namespace;
+  options.endpoint_node = have.endpoint_node;
   if (options == have) return;
   have = std::move(options);
   impl_->changed = true;

@@ -23,6 +23,10 @@ struct IntentOptions {
   std::string secrets_namespace = "kube-system";
   // FelixConfiguration programClusterRoutes; empty: EnabledIPIPOnly.
   std::string felix_program_cluster_routes;
+  // CALICO_K8S_NODE_REF: what EndpointSlices call us; empty: `node`.
+  std::string endpoint_node = {};
+  // CALICO_ADVERTISE_CLUSTER_IPS: instead of serviceClusterIPs.
+  std::optional<Prefix> cluster_ips = {};
   friend bool operator==(const IntentOptions&, const IntentOptions&) = default;
 };
 
@@ -39,7 +43,7 @@ class Intent {
   Intent(const Intent&) = delete;
   Intent& operator=(const Intent&) = delete;
 
-  // Takes effect with the next compute(). The node and the Secrets' namespace never change: what
+  // Takes effect with the next compute(). Our names and the Secrets' namespace never change: what
   // was kept was chosen by them.
   void configure(IntentOptions options);
 

@@ -11,12 +11,6 @@ bool owned(const model::BlockAffinity& a) {
   return !a.deleted && (a.state.empty() || a.state == "confirmed");
 }
 
-std::vector<Prefix> cidrs(const std::vector<model::CidrBlock>& in) {
-  std::vector<Prefix> out;
-  for (const auto& c : in) out.push_back(c.cidr);
-  return out;
-}
-
 class RouteMaker {
  public:
   RouteMaker(const Inputs& in, SpeakerConfig& out, Problems& problems)
@@ -101,33 +95,35 @@ class RouteMaker {
     if (spec.bgp) address(spec.bgp->ipv4_ipip_tunnel_addr);
   }
 
-  void services() {  // 6.3: the aggregates
-    const auto& g = in_.global();
+  void services() {  // 6.3
+    const ServiceRanges ranges = in_.service_ranges();
     auto& kernel = out_.kernel_policy.service_ranges;
-    for (const auto* list :
-         {&g.service_cluster_ips, &g.service_external_ips, &g.service_load_balancer_ips}) {
-      for (const auto& p : cidrs(*list)) kernel.push_back(p);
+    for (const auto* list : {&ranges.cluster, &ranges.external, &ranges.load_balancer}) {
+      kernel.insert(kernel.end(), list->begin(), list->end());
     }
     if (!cluster_id_of(*in_.local()).empty()) {
-      for (const auto* list : {&g.service_external_ips, &g.service_load_balancer_ips}) {
-        for (const auto& p : cidrs(*list)) out_.export_policy.reflected_ranges.push_back(p);
+      auto& reflected = out_.export_policy.reflected_ranges;
+      for (const auto* list : {&ranges.external, &ranges.load_balancer}) {
+        reflected.insert(reflected.end(), list->begin(), list->end());
       }
     }
     const auto* excluded = model::find_label(
         in_.local()->metadata.labels, "node.kubernetes.io/exclude-from-external-load-balancers");
     if (excluded != nullptr && *excluded == "true") return;
-    const auto aggregate = [&](const Prefix& p) {
-      originate(p);
-      out_.export_policy.service_routes.push_back(p);
-    };
-    for (const auto& p : cidrs(g.service_cluster_ips)) aggregate(p);
-    for (const auto& p : cidrs(g.service_external_ips)) {
-      if (!p.is_host()) aggregate(p);
+    for (const auto& p : ranges.cluster) service_route(p);
+    // A range of one address is announced with the Service that has it.
+    for (const auto& p : ranges.external) {
+      if (!p.is_host()) service_route(p);
     }
-    if (g.service_load_balancer_aggregation == "Disabled") return;
-    for (const auto& p : cidrs(g.service_load_balancer_ips)) {
-      if (!p.is_host()) aggregate(p);
+    for (const auto& p : ranges.load_balancer) {
+      if (!p.is_host() && ranges.aggregate_load_balancer) service_route(p);
     }
+    for (const auto& p : in_.services.addresses(ranges)) service_route(p);
+  }
+
+  void service_route(const Prefix& p) {
+    originate(p);
+    out_.export_policy.service_routes.push_back(p);
   }
 
   void communities() {  // 6.4; a node's own list takes the place of the cluster's
