@@ -53,6 +53,7 @@ class Options:
     runs: int
     tries: int  # of each kind of change, in one run
     seconds: float  # of watching, in one run
+    peer: str = "bird"  # the daemon beside ours, where there is a choice
 
 
 def note(text: str) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import agent
+import bgp
 import calc
 import churn
 import foreign
@@ -43,7 +44,7 @@ BENCHMARKS = {
     "set-scale": Benchmark(sets.run, runs=1, tries=100, cluster=False),
     "policy-packets": Benchmark(packets.run, seconds=1, cluster=False),
     "calc": Benchmark(calc.run, cluster=False),
-}
+} | {name: Benchmark(bgp.runner(name), tries=20, seconds=60, cluster=False) for name in bgp.BENCHES}
 
 
 def median(samples: list[dict[str, float]]) -> dict[str, float]:
@@ -73,11 +74,12 @@ def parse() -> tuple[str, agent.Options]:
     parser.add_argument("--tries", type=int, help="changes of each kind in one run")
     parser.add_argument("--seconds", type=float, help="of watching in one run")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--peer", choices=bgp.DAEMONS, default="bird", help="of the bgp benchmarks")
     given = parser.parse_args()
     default = BENCHMARKS[given.name]
     chosen = {key: getattr(default, key) if getattr(given, key) is None else getattr(given, key)
               for key in ("scale", "runs", "tries", "seconds")}
-    return given.name, agent.Options(seed=given.seed, **chosen)
+    return given.name, agent.Options(seed=given.seed, peer=given.peer, **chosen)
 
 
 def main() -> int:
