@@ -3,6 +3,7 @@
 
 #include <future>
 
+#include "agent/learnt_routes.h"
 #include "agent/show.h"
 #include "base/log.h"
 #include "bgp/speaker/tcp_transport.h"
@@ -34,6 +35,7 @@ class BgpThread::Sink : public bgp::RouteSink {
 BgpThread::BgpThread(health::Health& health, metrics::Registry& registry, RouteThread& routes,
                      bool restarting)
     : health_(health),
+      routes_(routes),
       sink_(std::make_unique<Sink>(routes)),
       transport_(std::make_unique<bgp::TcpTransport>(loop_)) {
   bgp::SpeakerOptions options;
@@ -42,10 +44,18 @@ BgpThread::BgpThread(health::Health& health, metrics::Registry& registry, RouteT
   loop_.post([this] {
     heartbeat_ = std::make_unique<Heartbeat>(loop_, health_, kSubsystem, [this] { report(); });
   });
+  routes_.watch_kernel_routes([this](std::vector<dataplane::KernelRoute> kernel) {
+    loop_.post([this, kernel = std::move(kernel)]() mutable {
+      kernel_routes_ = std::move(kernel);
+      learning_ = true;
+      learn();
+    });
+  });
   loop_.run_in_thread();
 }
 
 BgpThread::~BgpThread() {
+  routes_.unwatch_kernel_routes();
   std::promise<void> stopped;
   loop_.post([&] {
     speaker_->stop(true);
@@ -66,10 +76,17 @@ void BgpThread::report() {
   health_.report(kSubsystem, status.peers.empty() || up > 0, std::move(detail));
 }
 
+void BgpThread::learn() {
+  if (learning_) speaker_->set_kernel_routes(learnt_routes(kernel_routes_, ignored_interfaces_));
+}
+
 void BgpThread::configure(bgp::SpeakerConfig config) {
   loop_.post([this, config = std::move(config)]() mutable {
     log::set_level_of_this_thread(config.log_level);
+    const bool ignored = ignored_interfaces_ != config.ignored_interfaces;
+    ignored_interfaces_ = config.ignored_interfaces;
     speaker_->set_config(std::move(config));
+    if (ignored) learn();
     report();
   });
 }

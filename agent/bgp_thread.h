@@ -31,12 +31,17 @@ class BgpThread {
  private:
   class Sink;
   void report();
+  void learn();
 
   health::Health& health_;
+  RouteThread& routes_;
   AsioLoop loop_{"bgp"};
   std::unique_ptr<bgp::RouteSink> sink_;
   std::unique_ptr<bgp::Transport> transport_;
   std::unique_ptr<bgp::Speaker> speaker_;
+  std::vector<dataplane::KernelRoute> kernel_routes_;  // as the route thread last told
+  std::vector<std::string> ignored_interfaces_;
+  bool learning_ = false;  // it has told
   std::unique_ptr<Heartbeat> heartbeat_;
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/route_thread.h"
 
+#include <future>
 #include <utility>
 
 #include "agent/show.h"
@@ -63,6 +64,9 @@ void RouteThread::start() {
     report();
     if (then) then();
   };
+  events.on_kernel_routes = [this](const std::vector<dataplane::KernelRoute>& routes) {
+    if (kernel_watch_) kernel_watch_(routes);
+  };
   auto plane = dataplane::RoutePlane::open(loop_, config_, std::move(events), registry_);
   if (!plane.ok()) {
     log::error("routes_start_failed", kv("error", plane.error()));
@@ -96,6 +100,22 @@ void RouteThread::configure(dataplane::RouteConfig config) {
     config_ = std::move(config);
     if (plane_) plane_->set_config(config_);
   });
+}
+
+void RouteThread::watch_kernel_routes(KernelWatch f) {
+  loop_.post([this, f = std::move(f)]() mutable {
+    kernel_watch_ = std::move(f);
+    if (plane_) kernel_watch_(plane_->kernel_routes());
+  });
+}
+
+void RouteThread::unwatch_kernel_routes() {
+  std::promise<void> done;
+  loop_.post([&] {
+    kernel_watch_ = nullptr;
+    done.set_value();
+  });
+  done.get_future().wait();
 }
 
 void RouteThread::show(local_api::Answer answer) {

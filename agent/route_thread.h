@@ -32,6 +32,12 @@ class RouteThread {
   void configure(dataplane::RouteConfig config);
   void show(local_api::Answer answer);
 
+  // `f` gets the kernel's routes that are not ours, all of them, now and after each change; on this
+  // thread. One at a time.
+  using KernelWatch = std::function<void(std::vector<dataplane::KernelRoute>)>;
+  void watch_kernel_routes(KernelWatch f);
+  void unwatch_kernel_routes();  // returns when it is not called any more
+
  private:
   void start();
   void report();
@@ -43,6 +49,7 @@ class RouteThread {
   AsioLoop loop_{"routes"};
   Mailbox<model::Batch> batches_;
   Mailbox<std::vector<dataplane::BgpRoute>> bgp_routes_;
+  KernelWatch kernel_watch_;
   std::unique_ptr<dataplane::RoutePlane> plane_;  // null until it could be opened
   // What arrived before the plane was open.
   std::vector<model::Batch> early_batches_;

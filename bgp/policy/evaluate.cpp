@@ -114,6 +114,14 @@ bool ExportDecider::accepts(const Prefix& prefix, bool elevated) const {
   return services_.has(prefix) || reflected_.covers(prefix) || pools_.covers(prefix);
 }
 
+bool ExportDecider::accepts_interface(std::string_view interface, bool internal) {
+  if (glob_matches("bpf*.cali", interface)) return false;
+  if (!internal) return true;
+  static constexpr std::string_view kTunnels[] = {"*.cali", "*.calico", "tunl0"};
+  return std::none_of(std::begin(kTunnels), std::end(kTunnels),
+                      [&](std::string_view glob) { return glob_matches(glob, interface); });
+}
+
 bool ExportDecider::has_communities_for(const Prefix& prefix) const {
   return std::any_of(policy_.communities.begin(), policy_.communities.end(),
                      [&](const PrefixCommunities& c) { return c.cidr.contains(prefix); });

@@ -42,6 +42,8 @@ class ExportDecider {
   // More preferred than a normal route: LOCAL_PREF of a workload that is just moving here.
   [[nodiscard]] bool elevated(const Prefix& prefix, const Attributes& attributes) const;
   [[nodiscard]] bool accepts(const Prefix& prefix, bool elevated) const;
+  // A route of the kernel's that leads into a tunnel or to a device of eBPF is not for everybody.
+  [[nodiscard]] static bool accepts_interface(std::string_view interface, bool internal);
   [[nodiscard]] std::uint32_t normal_local_pref(Family f) const;
   [[nodiscard]] bool has_communities() const { return !policy_.communities.empty(); }
   // True: at least one was added.

@@ -15,7 +15,9 @@ using DestId = std::uint32_t;
 using PathId = std::uint32_t;  // index of a record, not the identifier of RFC 7911
 using PeerId = std::uint16_t;
 inline constexpr std::uint32_t kNone = 0xffffffff;
-inline constexpr PeerId kLocalPeer = 0;  // routes of our own
+inline constexpr PeerId kLocalPeer = 0;   // routes of our own
+inline constexpr PeerId kKernelPeer = 1;  // learnt from the kernel
+inline constexpr PeerId kFirstPeer = 2;
 
 struct Path {
   PathId next = kNone;

@@ -17,8 +17,10 @@ bool martian(const Prefix& p) {
 }  // namespace
 
 Rib::Rib() : export_({}), kernel_({}), hops_(std::make_unique<NextHopSets>()) {
-  peers_.push_back(std::make_unique<Peer>());  // ourselves
-  peers_[kLocalPeer]->up = true;
+  for (PeerId id = 0; id < kFirstPeer; ++id) {
+    peers_.push_back(std::make_unique<Peer>());
+    peers_[id]->up = true;
+  }
 }
 Rib::~Rib() = default;
 
@@ -33,11 +35,7 @@ void Rib::set_config(RibConfig config) {
   config_ = std::move(config);
   if (exports) {
     export_ = ExportDecider(config_.export_policy);
-    for (auto& g : groups_) {
-      clear_memo(*g);
-      g->fill_at = 0;
-      g->filling = true;
-    }
+    for (auto& g : groups_) refill(*g);
   }
   if (!selects) return;
   kernel_ = KernelDecider(config_.kernel_policy);
@@ -197,7 +195,8 @@ AttrId Rib::imported(const Peer& p, const Prefix& prefix, AttrId received, bool 
     changed = in;
     changed->local_pref = 0;
   }
-  const RouteFacts facts{prefix, changed ? *changed : in, true, !p.session.internal, {}};
+  const Attributes& now = changed ? *changed : in;
+  const RouteFacts facts{prefix, now, true, !p.session.internal, view_.interface_to(now.next_hop)};
   auto result = run_filters(p.info.filters, Direction::import, facts);
   if (result.verdict == Verdict::reject) return kNoAttr;
   if (result.changed) changed = std::move(result.changed);
@@ -307,7 +306,7 @@ void Rib::mark(DestId id) {
 }
 
 void Rib::remember(Peer& p, PeerId id, DestId dest) {
-  if (id == kLocalPeer) return;  // never purged as a whole
+  if (id < kFirstPeer) return;  // never purged as a whole
   p.dests.push_back(dest);
   if (p.job.active || p.dests.size() < 2 * p.paths + 1024) return;
   auto& list = p.dests;
@@ -418,7 +417,7 @@ void Rib::tidy() {
     if (d.used && !d.dirty && d.paths == kNone && d.out_refs == 0) dests_.remove(id);
   }
   released_.clear();
-  for (std::size_t id = 1; id < peers_.size(); ++id) {
+  for (std::size_t id = kFirstPeer; id < peers_.size(); ++id) {
     if (peers_[id] && peers_[id]->removing && !peers_[id]->job.active) peers_[id] = nullptr;
   }
 }
@@ -449,6 +448,7 @@ void Rib::join(PeerId id) {
     it = groups_.insert(it, std::make_unique<Group>(key, dests_, attributes_, released_));
     (*it)->filters = p.info.filters;
     (*it)->next_hop = p.info.next_hop;
+    (*it)->by_interface = names_interfaces(p.info.filters);
   }
   p.group = it->get();
   p.group->members.push_back(id);

@@ -14,6 +14,7 @@
 
 #include "bgp/policy/evaluate.h"
 #include "bgp/rib/destinations.h"
+#include "bgp/rib/kernel_view.h"
 #include "bgp/rib/out_group.h"
 #include "bgp/rib/rib_types.h"
 #include "bgp/rib/selection.h"
@@ -66,6 +67,9 @@ class Rib {
   // a peer hears anything.
   void set_deferred(bool deferred) { deferred_ = deferred; }
   void set_originated(const std::vector<OriginatedRoute>& routes);
+  // All that are worth knowing: offered to peers, as the export policy says, and the way to next
+  // hops. They never keep a route of BGP's out of the kernel: theirs may go.
+  void set_kernel_routes(const std::vector<LearntRoute>& routes);
 
   [[nodiscard]] PeerId add_peer(RibPeer peer);
   void set_peer(PeerId id, RibPeer peer);  // new filters are applied to what is held
@@ -94,6 +98,9 @@ class Rib {
   [[nodiscard]] const Destinations& destinations() const { return dests_; }
   [[nodiscard]] const AttributeTable& attributes() const { return attributes_; }
   [[nodiscard]] bool is_stale(const Path& path) const;
+  [[nodiscard]] bool is_reachable(const Path& path) const {
+    return reachable(path.peer, attributes_.get(path.attributes));
+  }
   // What the peer has been or will be told of a destination: f(path identifier, attributes).
   template <typename F>
   void for_each_advertised(PeerId id, DestId dest, F&& f) const {
@@ -132,6 +139,13 @@ class Rib {
   void clear_memo(Group& g);
   void tidy();
 
+  // rib_kernel.cpp: what the kernel's routes say.
+  void ways_moved();
+  void refill(Group& g);
+  [[nodiscard]] bool reachable(PeerId source, const Attributes& a) const;
+  [[nodiscard]] std::string_view interface_of(const Prefix& prefix, PeerId source,
+                                              const Attributes& a) const;
+
   // rib_export.cpp: selection, the kernel, output groups.
   void select(DestId id, std::vector<RouteChange>& changes);
   [[nodiscard]] std::size_t gather(DestId id);
@@ -154,7 +168,7 @@ class Rib {
   AttributeTable attributes_;
   Destinations dests_;
   std::vector<DestId> released_;
-  std::vector<std::unique_ptr<Peer>> peers_;  // [0]: ourselves
+  std::vector<std::unique_ptr<Peer>> peers_;  // ourselves, the kernel, peers
   std::vector<std::unique_ptr<Group>> groups_;
   std::unique_ptr<NextHopSets> hops_;
   std::vector<DestId> dirty_;
@@ -162,6 +176,8 @@ class Rib {
   bool deferred_ = false;
   std::vector<PeerId> jobs_;  // peers with routes to purge or to filter again
   std::unordered_map<Prefix, AttrId> originated_;
+  KernelView view_;
+  std::unordered_map<Prefix, std::string> learnt_;  // and the interface of each
   std::vector<Candidate> scratch_;
   std::vector<Ip> hops_scratch_;
   std::vector<std::pair<std::uint32_t, AttrId>> named_scratch_;

@@ -23,7 +23,8 @@ std::size_t Rib::gather(DestId id) {
     c.attributes = &attributes_.get(path.attributes);
     c.tag = path_id;
     c.path_id = path.path_id;
-    c.local = path.peer == kLocalPeer;
+    c.local = path.peer < kFirstPeer;
+    c.unreachable = !reachable(path.peer, *c.attributes);
     c.elevated = export_.elevated(prefix, *c.attributes);
     c.stale = path.epoch != p.epoch;
     c.external = !c.local && !p.session.internal;
@@ -34,7 +35,13 @@ std::size_t Rib::gather(DestId id) {
   return scratch_.empty() ? 0 : select_best(scratch_);
 }
 
+// Reorders scratch_. An unreachable next hop is passed on: who programs it looks for itself.
 std::uint32_t Rib::kernel_hops(const Prefix& prefix, std::size_t multipath) {
+  const auto learnt = [&](const Candidate& c) { return dests_.path(c.tag).peer == kKernelPeer; };
+  if (multipath != 0 && learnt(scratch_[0])) {
+    std::erase_if(scratch_, learnt);
+    multipath = scratch_.empty() ? 0 : select_best(scratch_);
+  }
   if (multipath == 0 || scratch_[0].local || !kernel_.programs(prefix)) return 0;
   auto& hops = hops_scratch_;
   hops.clear();
@@ -51,7 +58,7 @@ void Rib::select(DestId id, std::vector<RouteChange>& changes) {
   Destination& d = dests_[id];
   AttrId best = kNoAttr;
   PeerId source = kLocalPeer;
-  if (multipath != 0) {
+  if (multipath != 0 && !scratch_[0].unreachable) {
     const Path& path = dests_.path(scratch_[0].tag);
     best = path.attributes;
     source = path.peer;
@@ -97,7 +104,8 @@ void Rib::export_paths(Group& g, DestId id) {
   auto& want = wanted_scratch_;
   want.clear();
   dests_.for_each_path(id, [&](PathId path, const Path& p) {
-    if (p.attributes != kNoAttr) want.push_back({path + 1, p.peer});
+    if (p.attributes == kNoAttr || !is_reachable(p)) return;
+    want.push_back({path + 1, p.peer});
   });
   std::sort(have.begin(), have.end());
   std::sort(want.begin(), want.end());
@@ -125,7 +133,7 @@ bool Rib::may_pass(const Group& g, PeerId source, const Attributes& a) const {
     return a.communities.empty() ||
            !(a.has(Community(kNoExport)) || a.has(Community(kNoExportSubconfed)));
   }
-  if (source == kLocalPeer) return true;
+  if (source < kFirstPeer) return true;
   const Peer& from = peer(source);
   if (!from.session.internal || from.info.local_as != key.local_as) return true;
   // RFC 4456 6: from a client to everybody, from anybody to a client.
@@ -136,10 +144,15 @@ bool Rib::may_pass(const Group& g, PeerId source, const Attributes& a) const {
 bool Rib::decide(const Group& g, const Prefix& prefix, PeerId source, Attributes& a) const {
   const bool elevated = export_.elevated(prefix, a);
   if (!g.filters.empty()) {
-    const RouteFacts facts{prefix, a, source != kLocalPeer, !g.out.key().internal, {}};
+    const auto interface = g.by_interface ? interface_of(prefix, source, a) : std::string_view();
+    const RouteFacts facts{prefix, a, source >= kFirstPeer, !g.out.key().internal, interface};
     auto result = run_filters(g.filters, Direction::export_, facts);
     if (result.changed) a = std::move(*result.changed);
     if (result.verdict != Verdict::none) return result.verdict == Verdict::accept;
+  }
+  if (source == kKernelPeer &&
+      !export_.accepts_interface(interface_of(prefix, source, a), g.out.key().internal)) {
+    return false;
   }
   if (!export_.accepts(prefix, elevated)) return false;
   export_.add_communities(prefix, a);
@@ -165,7 +178,7 @@ void Rib::rewrite(const Group& g, PeerId source, Attributes& a) const {
     a.cluster_list.clear();
     return;
   }
-  if (source == kLocalPeer || !peer(source).session.internal) return;
+  if (source < kFirstPeer || !peer(source).session.internal) return;
   if (!config_.cluster_id) return;
   // RFC 4456 8.
   if (!a.originator_id) a.originator_id = peer(source).session.peer_id;
@@ -175,7 +188,8 @@ void Rib::rewrite(const Group& g, PeerId source, Attributes& a) const {
 AttrId Rib::export_attributes(Group& g, const Prefix& prefix, AttrId best, PeerId source) {
   const Attributes& in = attributes_.get(best);
   if (!may_pass(g, source, in)) return kNoAttr;
-  const bool usual = g.filters.empty() && !export_.has_communities_for(prefix);
+  const bool usual =
+      g.filters.empty() && source != kKernelPeer && !export_.has_communities_for(prefix);
   if (usual) {
     if (!export_.accepts(prefix, export_.elevated(prefix, in))) return kNoAttr;
     if (g.memo.empty()) g.memo.resize(kMemoSize);

@@ -10,6 +10,8 @@
 
 namespace margay::bgp {
 
+[[nodiscard]] bool names_interfaces(const FilterList& filters);
+
 struct Told {
   Prefix prefix;
   std::uint32_t path_id = 0;
@@ -57,6 +59,7 @@ struct Rib::Group {
   OutGroup out;
   FilterList filters;
   NextHopMode next_hop = NextHopMode::automatic;
+  bool by_interface = false;  // a filter asks through which interface a route leads
   std::vector<PeerId> members;
   DestId fill_at = 0;  // while filling: destinations before it are up to date
   bool filling = true;

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "base/ip.h"
@@ -29,6 +31,15 @@ struct OriginatedRoute {
   Prefix prefix;
   std::uint32_t metric = kNormalPriority;  // LOCAL_PREF is kPreferenceBase less this
   friend bool operator==(const OriginatedRoute&, const OriginatedRoute&) = default;
+};
+
+// A route of the kernel that is not BGP's: connected, or somebody else's.
+struct LearntRoute {
+  Prefix prefix;
+  std::optional<Ip> gateway;  // absent: directly
+  std::string interface;
+  std::uint32_t metric = 0;  // 0: none
+  friend bool operator==(const LearntRoute&, const LearntRoute&) = default;
 };
 
 }  // namespace margay::bgp

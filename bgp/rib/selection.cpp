@@ -56,6 +56,7 @@ bool any_med(const std::vector<Candidate>& list, std::size_t n) {
 std::size_t select_best(std::vector<Candidate>& list) {
   std::size_t n = list.size();
   if (n == 1) return 1;
+  keep_least(list, n, [](const Candidate& c) { return c.unreachable; });
   keep_least(list, n, protocol_rank);
   keep_least(list, n, [](const Candidate& c) { return c.stale; });
   keep_least(list, n, [](const Candidate& c) {

@@ -18,6 +18,7 @@ struct Candidate {
   std::uint32_t path_id = 0;  // that the neighbour gave it (RFC 7911)
   bool local = false;         // originated here
   bool elevated = false;      // overrides a local route
+  bool unreachable = false;   // nothing leads to its next hop
   bool stale = false;
   bool external = false;  // learnt over eBGP
   RouterId peer_id;       // of the neighbour

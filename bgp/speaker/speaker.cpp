@@ -33,6 +33,7 @@ class Speaker::Impl : public PeerOwner {
   }
 
   void set_config(SpeakerConfig config);
+  void set_kernel_routes(const std::vector<LearntRoute>& routes);
   void stop(bool leave_forwarding);
   [[nodiscard]] SpeakerStatus status() const;
   [[nodiscard]] std::vector<RouteStatus> routes(std::size_t limit) const;
@@ -194,6 +195,12 @@ void Speaker::Impl::listen() {
   for (const auto& e : listener_->set_rules(std::move(rules))) {
     log::warn("bgp_listen_option_failed", kv("reason", e));
   }
+}
+
+void Speaker::Impl::set_kernel_routes(const std::vector<LearntRoute>& routes) {
+  if (stopped_) return;
+  rib_.set_kernel_routes(routes);
+  work_arrived();
 }
 
 void Speaker::Impl::set_static_routes() {
@@ -404,6 +411,9 @@ Speaker::Speaker(EventLoop& loop, Transport& transport, RouteSink& sink,
     : impl_(std::make_unique<Impl>(loop, transport, sink, registry, options)) {}
 Speaker::~Speaker() = default;
 void Speaker::set_config(SpeakerConfig config) { impl_->set_config(std::move(config)); }
+void Speaker::set_kernel_routes(const std::vector<LearntRoute>& routes) {
+  impl_->set_kernel_routes(routes);
+}
 void Speaker::stop(bool leave_forwarding) { impl_->stop(leave_forwarding); }
 SpeakerStatus Speaker::status() const { return impl_->status(); }
 std::vector<RouteStatus> Speaker::routes(std::size_t limit) const { return impl_->routes(limit); }

@@ -40,6 +40,10 @@ class Speaker {
 
   void set_config(SpeakerConfig config);
 
+  // What the kernel holds beside our routes, whenever that changes; all of it. Before the first
+  // call every next hop counts as reachable.
+  void set_kernel_routes(const std::vector<LearntRoute>& routes);
+
   // Ends every session. `leave_forwarding`: peers that agreed on graceful restart are left without
   // a word, so that they keep our routes; the others are told "Administrative shutdown". The sink
   // is not called any more.

@@ -112,6 +112,39 @@ def test_peers_come_and_go_live(peers):
     peers.until(lambda: block in tor.routes(), 15)
 
 
+def test_static_routes_of_the_kernel_are_announced_by_their_node_alone(peers):
+    """Inside a pool; what others learn of it they program, and do not announce as theirs."""
+    static = {"10.67.200.0/24": "172.31.1.254", "fd00:67::200:0/112": "fd31:0:0:1::254"}
+    node, tor = peers.nodes["node-1"], peers.fabric.birds["tor"]
+    mine = {prefix: node.address(6 if ":" in prefix else 4) for prefix in static}
+
+    def told():
+        return {p: sorted(set(tor.routes().get(p, []))) for p in static}
+
+    node.ns.ip(*(f"route add {p} via {gateway}" for p, gateway in static.items()),
+               "route add 198.18.5.0/24 via 172.31.1.254")
+    try:
+        peers.until(lambda: told() == {p: [a] for p, a in mine.items()}, 20, lambda: str(told()))
+        for prefix, gateway in static.items():
+            other = peers.nodes["node-2"].ns
+            peers.until(lambda: observe.route(other, prefix) is not None, 20)
+            route = observe.route(other, prefix)
+            assert route.protocol == PROTOCOL_BGP and gateway in str(route)
+        assert "198.18.5.0/24" not in tor.routes(), "outside of pools"
+        # By the interface that it leads through, and live.
+        peers.apply(resources.resource("BGPFilter", "own-blocks", {
+            f"exportV{f}": [{"source": "RemotePeers", "action": "Reject"},
+                            {"interface": "eth*", "action": "Reject"}] for f in FAMILIES}))
+        peers.until(lambda: not any(told().values()), 20, lambda: str(told()))
+        assert str(ROUTED.block(node, 4)) in tor.routes()
+        peers.apply(peers.peer_resources()[0])
+        peers.until(lambda: all(told().values()), 20)
+    finally:
+        node.ns.ip(*(f"route del {p}" for p in static), "route del 198.18.5.0/24")
+    peers.until(lambda: not any(told().values()), 20, lambda: str(told()))
+    peers.until(lambda: not any(observe.route(peers.nodes["node-3"].ns, p) for p in static), 20)
+
+
 def test_the_mesh_is_switched_off_and_on(peers):
     def configuration(mesh):
         return resources.resource("BGPConfiguration", "default", {
