@@ -16,6 +16,7 @@ set(CMAKE_CXX_FLAGS_DEBUG "-O0 -g")
 
 option(MARGAY_SANITIZE "address;undefined or thread" "")
 if(MARGAY_SANITIZE)
+  set(CMAKE_CXX_FLAGS_DEBUG "-O0 -g1")  # a stack's lines are all that a report needs
   foreach(s ${MARGAY_SANITIZE})
     add_compile_options(-fsanitize=${s} -fno-omit-frame-pointer)
     add_link_options(-fsanitize=${s})
@@ -27,6 +28,7 @@ if(MARGAY_SANITIZE)
 endif()
 option(MARGAY_FUZZ "build the fuzz targets with libFuzzer (clang)" OFF)
 if(MARGAY_FUZZ)
+  set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g1")
   add_compile_options(-fsanitize=fuzzer-no-link)  # the libraries guide it too
 endif()
 
@@ -66,8 +68,9 @@ function(margay_add_test name)
   add_executable(${name} ${A_SOURCES})
   margay_target_defaults(${name})
   target_link_libraries(${name} PRIVATE ${A_DEPS} gmock gtest gtest_main Threads::Threads)
-  # The code under test keeps the build's optimisation; a test's own takes more time than it gives.
-  target_compile_options(${name} PRIVATE -O0)
+  # The code under test keeps the build's optimisation and checks; a test's own take more time than
+  # they give.
+  target_compile_options(${name} PRIVATE -O0 -fno-sanitize=undefined)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_test(NAME ${name} COMMAND ${name})
 endfunction()
