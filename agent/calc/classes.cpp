@@ -23,11 +23,6 @@ std::size_t shape(std::size_t n_pairs, std::size_t n_profiles) {
 
 }  // namespace
 
-std::size_t Classes::hash_of(ClassId id) const {
-  const Class& c = classes_[id];
-  return hash_words(c.all(), shape(c.n_pairs, c.n_profiles));
-}
-
 ProfileId Classes::profile_id(std::string_view name) {
   const ProfileId id = profiles_.acquire(name);
   if (id >= profile_.size()) profile_.resize(id + 1);
@@ -81,7 +76,7 @@ Classes::Acquired Classes::acquire(const model::Labels& own, std::span<const std
   c.n_ports = static_cast<std::uint32_t>(ports.size());
   c.refs = 1;
   list(id);
-  table_.insert(id, [this](ClassId i) { return hash_of(i); });
+  table_.insert(id, hash);
   return {id, true};
 }
 
@@ -89,7 +84,7 @@ bool Classes::release(ClassId id) {
   Class& c = classes_[id];
   MARGAY_ASSERT(c.refs > 0);
   if (--c.refs != 0) return false;
-  table_.erase(id, [this](ClassId i) { return hash_of(i); });
+  table_.erase(id, hash_words(c.all(), shape(c.n_pairs, c.n_profiles)));
   const std::size_t entries = std::size_t{c.n_pairs} + c.n_profiles;
   listed_ -= entries;
   gone_ += entries;

@@ -99,7 +99,6 @@ class Classes {
     IdList profiles;
   };
 
-  [[nodiscard]] std::size_t hash_of(ClassId id) const;
   void fill_words(const model::Labels& own, std::span<const std::string> profiles,
                   std::span<const model::EndpointPort> ports);
   void drop_words(std::span<const std::uint32_t> words, std::size_t n_pairs,

@@ -71,7 +71,7 @@ bool Endpoints::set(std::string_view key, const EndpointValue& value) {
   if (i == kNone) {
     i = records_.take();
     store(records_[i], key, nets);
-    table_.insert(i, [this](std::uint32_t r) { return hash_key(records_[r].key()); });
+    table_.insert(i, hash_key(key));
     if (!value.hidden) sets_.contribute(cls, nets);
   } else {
     Record& r = records_[i];
@@ -105,7 +105,7 @@ bool Endpoints::erase(std::string_view key) {
   if (r.node != kNone) nodes_.release(r.node);
   unlink(i);
   classes_.release(r.cls);
-  table_.erase(i, [this](std::uint32_t x) { return hash_key(records_[x].key()); });
+  table_.erase(i, hash_key(key));
   records_.give_back(i);
   return true;
 }

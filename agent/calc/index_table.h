@@ -62,80 +62,73 @@ class IdList {
   std::unique_ptr<std::uint32_t[]> block_;  // size, capacity, ids
 };
 
-// Linear probing, deletion by shifting back. `hash_of(index)` must be what it was on insertion.
-// Each slot has eight bits of its hash beside it, so that a search looks at hardly any record but
-// the one it is for: records are cold.
+// Linear probing, deletion by shifting back. Each slot has 32 bits of its hash beside the index, in
+// the same cache line: a search looks at hardly any record but the one it is for, growth and
+// deletion at none. Records are cold.
 class IndexTable {
  public:
   [[nodiscard]] std::size_t size() const { return size_; }
-  [[nodiscard]] std::size_t bytes() const {
-    return slots_.capacity() * (sizeof(std::uint32_t) + sizeof(std::uint8_t));
-  }
+  [[nodiscard]] std::size_t bytes() const { return slots_.capacity() * sizeof(Slot); }
 
   // The index for which `equal(index)` holds, or kNone.
   template <typename Equal>
   [[nodiscard]] std::uint32_t find(std::size_t hash, const Equal& equal) const {
     if (slots_.empty()) return kNone;
-    const std::uint8_t tag = tag_of(hash);
-    for (std::size_t i = home(hash);; i = next(i)) {
-      if (slots_[i] == kNone || (tags_[i] == tag && equal(slots_[i]))) return slots_[i];
+    const std::uint32_t mixed = mix(hash);
+    for (std::size_t i = mixed & mask();; i = next(i)) {
+      const Slot& slot = slots_[i];
+      if (slot.index == kNone || (slot.hash == mixed && equal(slot.index))) return slot.index;
     }
   }
 
-  template <typename HashOf>
-  void insert(std::uint32_t index, const HashOf& hash_of) {
-    if ((size_ + 1) * 8 > slots_.size() * 7) grow(hash_of);
-    place(index, hash_of(index));
+  void insert(std::uint32_t index, std::size_t hash) {
+    if ((size_ + 1) * 8 > slots_.size() * 7) grow();
+    place({index, mix(hash)});
     ++size_;
   }
-
-  template <typename HashOf>
-  void erase(std::uint32_t index, const HashOf& hash_of) {
-    std::size_t hole = home(hash_of(index));
-    while (slots_[hole] != index) {
-      if (slots_[hole] == kNone) return;
+  // `hash` is what it was on insertion. Nothing happens when it is not there.
+  void erase(std::uint32_t index, std::size_t hash) {
+    if (slots_.empty()) return;
+    std::size_t hole = mix(hash) & mask();
+    while (slots_[hole].index != index) {
+      if (slots_[hole].index == kNone) return;
       hole = next(hole);
     }
-    for (std::size_t i = next(hole); slots_[i] != kNone; i = next(i)) {
-      const std::size_t want = home(hash_of(slots_[i]));
+    for (std::size_t i = next(hole); slots_[i].index != kNone; i = next(i)) {
+      const std::size_t want = slots_[i].hash & mask();
       // Does the entry's home lie outside (hole, i]? Then it may move into the hole.
       if (((i - want) & mask()) < ((i - hole) & mask())) continue;
       slots_[hole] = slots_[i];
-      tags_[hole] = tags_[i];
       hole = i;
     }
-    slots_[hole] = kNone;
+    slots_[hole] = Slot{};
     --size_;
   }
 
  private:
+  struct Slot {
+    std::uint32_t index = kNone;
+    std::uint32_t hash = 0;
+  };
   [[nodiscard]] std::size_t mask() const { return slots_.size() - 1; }
   [[nodiscard]] std::size_t next(std::size_t i) const { return (i + 1) & mask(); }
-  [[nodiscard]] std::size_t home(std::size_t hash) const {
-    return ((hash * 0x9e3779b97f4a7c15ULL) >> 20) & mask();
+  [[nodiscard]] static std::uint32_t mix(std::size_t hash) {
+    return static_cast<std::uint32_t>((hash * 0x9e3779b97f4a7c15ULL) >> 32);
   }
-  // Bits that home() leaves alone.
-  [[nodiscard]] static std::uint8_t tag_of(std::size_t hash) {
-    return static_cast<std::uint8_t>((hash * 0x9e3779b97f4a7c15ULL) >> 56);
+  void place(const Slot& slot) {
+    std::size_t i = slot.hash & mask();
+    while (slots_[i].index != kNone) i = next(i);
+    slots_[i] = slot;
   }
-  void place(std::uint32_t index, std::size_t hash) {
-    std::size_t i = home(hash);
-    while (slots_[i] != kNone) i = next(i);
-    slots_[i] = index;
-    tags_[i] = tag_of(hash);
-  }
-  template <typename HashOf>
-  void grow(const HashOf& hash_of) {
-    std::vector<std::uint32_t> old(std::max<std::size_t>(16, slots_.size() * 2), kNone);
+  void grow() {
+    std::vector<Slot> old(std::max<std::size_t>(16, slots_.size() * 2));
     old.swap(slots_);
-    tags_.assign(slots_.size(), 0);
-    for (const std::uint32_t index : old) {
-      if (index != kNone) place(index, hash_of(index));
+    for (const Slot& slot : old) {
+      if (slot.index != kNone) place(slot);
     }
   }
 
-  std::vector<std::uint32_t> slots_;
-  std::vector<std::uint8_t> tags_;
+  std::vector<Slot> slots_;
   std::size_t size_ = 0;
 };
 

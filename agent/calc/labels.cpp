@@ -54,7 +54,7 @@ std::uint32_t Interner::acquire(std::string_view text) {
   if (id == kNone) {
     id = entries_.take();
     entries_[id].text = text;
-    table_.insert(id, [this](std::uint32_t i) { return hash_text(entries_[i].text); });
+    table_.insert(id, hash_text(text));
   }
   ++entries_[id].refs;
   return id;
@@ -63,7 +63,7 @@ std::uint32_t Interner::acquire(std::string_view text) {
 void Interner::release(std::uint32_t id) {
   MARGAY_ASSERT(entries_[id].refs > 0);
   if (--entries_[id].refs != 0) return;
-  table_.erase(id, [this](std::uint32_t i) { return hash_text(entries_[i].text); });
+  table_.erase(id, hash_text(entries_[id].text));
   entries_.give_back(id);
 }
 
@@ -71,20 +71,17 @@ std::uint32_t Interner::find(std::string_view text) const {
   return table_.find(hash_text(text), [&](std::uint32_t i) { return entries_[i].text == text; });
 }
 
-std::size_t LabelTable::hash_of(PairId id) const {
-  return hash_pair(pairs_[id].key, pairs_[id].value);
-}
-
 PairId LabelTable::acquire(std::string_view key, std::string_view value) {
   const KeyId key_id = keys_.acquire(key);
-  PairId id = table_.find(hash_pair(key_id, value), [&](PairId i) {
+  const std::size_t hash = hash_pair(key_id, value);
+  PairId id = table_.find(hash, [&](PairId i) {
     return pairs_[i].key == key_id && pairs_[i].value == value;
   });
   if (id == kNone) {
     id = pairs_.take();
     pairs_[id].key = key_id;  // keeps the reference taken above
     pairs_[id].value = value;
-    table_.insert(id, [this](PairId i) { return hash_of(i); });
+    table_.insert(id, hash);
   } else {
     keys_.release(key_id);
   }
@@ -95,7 +92,7 @@ PairId LabelTable::acquire(std::string_view key, std::string_view value) {
 void LabelTable::release(PairId id) {
   MARGAY_ASSERT(pairs_[id].refs > 0);
   if (--pairs_[id].refs != 0) return;
-  table_.erase(id, [this](PairId i) { return hash_of(i); });
+  table_.erase(id, hash_pair(pairs_[id].key, pairs_[id].value));
   keys_.release(pairs_[id].key);
   pairs_.give_back(id);
 }

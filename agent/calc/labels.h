@@ -56,8 +56,6 @@ class LabelTable {
     KeyId key = kNone;
     std::uint32_t refs = 0;
   };
-  [[nodiscard]] std::size_t hash_of(PairId id) const;
-
   Interner keys_;
   Slots<Pair> pairs_;
   IndexTable table_;

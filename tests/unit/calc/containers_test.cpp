@@ -31,9 +31,9 @@ TEST(IndexTable, holds_what_was_put_in) {
   for (int n = 0; n < 20000; ++n) {
     const std::uint32_t i = random() % 500;
     if (inside.erase(i) != 0) {
-      table.erase(i, hash_of);
+      table.erase(i, hash_of(i));
     } else {
-      table.insert(i, hash_of);
+      table.insert(i, hash_of(i));
       inside.insert(i);
     }
     const std::uint32_t probe = random() % 500;
