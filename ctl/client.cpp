@@ -95,6 +95,18 @@ Result<void> check_http(const Key& key, const Json& object) {
   return {};
 }
 
+// A Store would refuse it too; but it cannot say what to do, and of megabytes the connection says
+// even less.
+Result<std::string> of_bearable_size(const Key& key, std::string json) {
+  if (json.size() <= datastore::kMaxValue) return json;
+  const bool set = key.kind == Kind::network_set || key.kind == Kind::global_network_set;
+  return make_error(Code::refused,
+                    model::describe(key) + ": its " + std::to_string(json.size()) +
+                        " bytes are more than the " + std::to_string(datastore::kMaxValue) +
+                        " that one resource may have" +
+                        (set ? "; spread spec.nets over several sets with the same labels" : ""));
+}
+
 constexpr std::array kTieredKinds{Kind::network_policy, Kind::global_network_policy,
                                   Kind::staged_network_policy, Kind::staged_global_network_policy};
 constexpr std::array<std::string_view, 3> kBuiltInTiers{"default", "kube-admin", "kube-baseline"};
@@ -175,7 +187,8 @@ Result<std::string> Client::admitted(const Key& key, const Json& object) {
   MARGAY_CHECK(check_http(key, clean));
   MARGAY_CHECK(check_tier(key, clean));
   MARGAY_CHECK(check_pools(key, json));
-  return model::with_defaults(key, json, model::fresh_stamp());
+  MARGAY_TRY(std::string complete, model::with_defaults(key, json, model::fresh_stamp()));
+  return of_bearable_size(key, std::move(complete));
 }
 
 Result<void> Client::create(const Key& key, const Json& object) {

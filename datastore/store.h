@@ -7,6 +7,7 @@
 // made with.
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <string>
@@ -17,6 +18,10 @@
 #include "base/types.h"
 
 namespace margay::datastore {
+
+// What every driver accepts; the same as etcd's limits, so that data can move between drivers.
+inline constexpr std::size_t kMaxKey = 4096;
+inline constexpr std::size_t kMaxValue = 1536 * 1024;
 
 struct Entry {
   std::string key;

@@ -17,10 +17,6 @@
 
 namespace margay::datastore {
 
-// What every driver accepts; the same as etcd's limits, so that data can move between drivers.
-inline constexpr std::size_t kMaxKey = 4096;
-inline constexpr std::size_t kMaxValue = 1536 * 1024;
-
 // No write has succeeded since: the disk is full, read-only or broken. Reading goes on.
 struct StoreFailing {
   Clock::time_point since;  // of the first commit that failed after the last good one

@@ -107,11 +107,12 @@ def test_the_host_reaches_its_pods_and_pods_reach_it_when_told_so(cluster):
         to_host = {Probe("vxlan-2", node.name, node.address(f), "tcp", 80): DROPPED
                    for f in FAMILIES}
         cluster.expect(to_pod | to_host)
-        accept = resources.resource("FelixConfiguration", "default",
-                                    {"defaultEndpointToHostAction": "Accept"})
-        cluster.apply(accept)
-        cluster.expect(to_pod | {probe: ALLOWED for probe in to_host})
-        cluster.delete(accept)
-        cluster.expect(to_pod | to_host)
+        for action in ("Accept", "Return"):
+            told = resources.resource("FelixConfiguration", "default",
+                                      {"defaultEndpointToHostAction": action})
+            cluster.apply(told)
+            cluster.expect(to_pod | {probe: ALLOWED for probe in to_host})
+            cluster.delete(told)
+            cluster.expect(to_pod | to_host)
     finally:
         cluster.fabric.probers.pop(node.name).close()

@@ -93,6 +93,21 @@ def test_a_text_that_is_not_utf8(cluster, tmp_path):
     assert done.returncode == 1 and "bad.json: not UTF-8" in done.stderr + done.stdout, done.stderr
 
 
+def test_a_set_too_large_for_one_resource_is_refused_whole(cluster):
+    """And taken as several with one label."""
+    nets = [f"20.{i >> 16}.{i >> 8 & 255}.{i & 255}/32" for i in range(100_000)]
+    for kind, namespace in (("GlobalNetworkSet", None), ("NetworkSet", "default")):
+        text = with_spec(kind, "huge", {"nets": nets}, namespace)
+        for command in ("apply", "create"):
+            refuse(cluster, text, f"{kind}(", "huge", "1572864", "several sets", command=command)
+        gone = cluster.ctl("get", kind, "huge", check=False)
+        assert gone.returncode == 1 and "does not exist" in gone.stderr
+    halves = [resources.resource("GlobalNetworkSet", f"huge-{i}", {"nets": half})
+              for i, half in enumerate((nets[::2], nets[1::2]))]
+    cluster.apply(*halves)
+    cluster.delete(*halves)
+
+
 def test_names_at_their_limits(cluster):
     """253 characters of a policy, 63 of its tier and its namespace: enforced like any other."""
     tier = resources.tier("t" * 63, 10)

@@ -304,7 +304,7 @@ void Lab::config(const std::function<void(policy::PolicyConfig&)>& f) {
 }
 
 bool Lab::until(const std::function<bool()>& condition) {
-  const auto end = loop_.now() + 5s;
+  const auto end = loop_.now() + 30s;
   bool met = false;
   EventLoop::Timer timer;
   std::function<void()> look = [&] {

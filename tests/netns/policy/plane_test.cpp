@@ -158,6 +158,26 @@ TEST_F(Plane, policy_before_dnat_settles_what_it_allows) {
   expect("eth0", "node", tcp(22), Fate::pass, "failsafe");
 }
 
+TEST_F(Plane, policy_before_dnat_sees_the_address_that_was_asked_for) {
+  model::ActivePolicy p = policy("before");
+  p.inbound = {to_port(Action::deny, kTcp, 9001), to_port(Action::deny, kTcp, 80)};
+  model::LocalHostEndpoint h = host_endpoint("h", "eth0");
+  h.pre_dnat_tiers = {{"default", false, {p.key}, {}}};
+  run("nft add table ip services");
+  run("nft 'add chain ip services pre { type nat hook prerouting priority dstnat; }'");
+  for (const char* port : {"9000", "9001"}) {
+    run("nft add rule ip services pre ip daddr 10.96.0.10 tcp dport " + std::string(port) +
+        " dnat to 10.65.0.1:80");
+  }
+  apply({p, allow_profile(), workload("calia1"), h});
+  const auto ask = [&](std::uint16_t port, const char* address) {
+    return to_string(send_to("eth0", "calia1", tcp(port), station("eth0").v4, ip(address)));
+  };
+  EXPECT_EQ(ask(9000, "10.96.0.10"), to_string(Fate::pass)) << "port 80 is behind it";
+  EXPECT_EQ(ask(9001, "10.96.0.10"), to_string(Fate::drop));
+  EXPECT_EQ(ask(80, "10.65.0.1"), to_string(Fate::drop)) << "asked for itself";
+}
+
 TEST_F(Plane, untracked_policy_settles_what_it_allows) {
   model::ActivePolicy p = policy("raw");
   p.inbound = {to_port(Action::allow, kUdp, 5000), to_port(Action::deny, kUdp, 5001)};
@@ -173,6 +193,18 @@ TEST_F(Plane, untracked_policy_settles_what_it_allows) {
   expect("eth0", "node", udp(5002), Fate::drop, "falls to normal policy, which denies");
   expect("eth0", "node", tcp(22), Fate::pass, "failsafe");
   expect("eth0", "node", udp(40000, 53), Fate::drop, "an answer to failsafe out, of no flow");
+  model::ActivePolicy none = policy("none");
+  none.inbound = none.outbound = {rule(Action::deny)};
+  model::LocalHostEndpoint closed = h;
+  closed.untracked_tiers = {{"default", false, {none.key}, {none.key}}};
+  closed.profiles = {"allow"};
+  apply({none, closed});
+  expect("eth0", "node", tcp(80), Fate::drop, "denied in the raw table");
+  expect("eth0", "node", tcp(22), Fate::pass, "failsafe, in the raw table too");
+  expect("eth0", "node", udp(40000, 53), Fate::pass, "an answer to failsafe out");
+  expect_out("eth0", udp(54), Fate::drop, "denied in the raw table, out");
+  expect_out("eth0", udp(53), Fate::pass, "failsafe out, in the raw table too");
+  apply({h});
   expect_out("eth0", udp(7, 5000), Fate::pass, "settled out");
   expect_out("eth0", udp(7, 5001), Fate::drop, "not settled out");
   EXPECT_EQ(run("grep -c dport=5000 /proc/net/nf_conntrack || true"), "0\n");

@@ -271,15 +271,23 @@ TEST_F(Verdicts, to_the_node) {
       {"from outside", "eth0", "node", udp(53), v4, Fate::pass},
       {"unknown workload", "calix9", "node", udp(53), v4, Fate::drop},
   });
-  config([](policy::PolicyConfig& c) { c.endpoint_to_host = policy::EndpointToHost::accept; });
-  check({
-      {"accepted", "calia1", "node", udp(53), v4, Fate::pass},
-      {"accepted 6", "calia1", "node", udp(53), v6, Fate::pass},
-      {"denied by policy", "calia1", "node", udp(99), v4, Fate::drop},
-      {"denied by policy 6", "calia1", "node", udp(99), v6, Fate::drop},
-      {"unknown workload", "calix9", "node", udp(53), v4, Fate::drop},
-      {"somebody else's address", "calia1", "node", udp(53), v4, Fate::drop, "10.65.0.2"},
-  });
+  // Our own table says the same to both; what other software says after it decides.
+  run("nft add table inet another");
+  run("nft 'add chain inet another in { type filter hook input priority 10; }'");
+  run("nft add rule inet another in udp dport 77 drop");
+  for (const auto action : {policy::EndpointToHost::accept, policy::EndpointToHost::return_}) {
+    SCOPED_TRACE(action == policy::EndpointToHost::accept ? "Accept" : "Return");
+    config([action](policy::PolicyConfig& c) { c.endpoint_to_host = action; });
+    check({
+        {"allowed", "calia1", "node", udp(53), v4, Fate::pass},
+        {"allowed 6", "calia1", "node", udp(53), v6, Fate::pass},
+        {"denied by policy", "calia1", "node", udp(99), v4, Fate::drop},
+        {"denied by policy 6", "calia1", "node", udp(99), v6, Fate::drop},
+        {"denied by another", "calia1", "node", udp(77), v4, Fate::drop},
+        {"unknown workload", "calix9", "node", udp(53), v4, Fate::drop},
+        {"somebody else's address", "calia1", "node", udp(53), v4, Fate::drop, "10.65.0.2"},
+    });
+  }
 }
 
 TEST_F(Verdicts, link_local_discovery_passes_anti_spoofing) {

@@ -196,10 +196,13 @@ TEST_F(GraphTest, policies_are_sorted_by_order_then_name) {
     graph.update({Kind::network_policy, "ns", row.name},
                  object("{" + order + R"("types":["Ingress"]})"));
   }
+  // The name counts first, whatever the namespace.
+  graph.update({Kind::global_network_policy, "", "aa"},
+               object(R"({"order":5,"selector":"all() ","types":["Ingress"]})"));
   (void)sync();
   std::string names;
   for (const auto& key : view.workloads.at(kLocalId).tiers.at(0).ingress) names += key.name + " ";
-  EXPECT_EQ(names, "c a-b a b d ");  // "a-b/..." sorts before "a/...", byte by byte
+  EXPECT_EQ(names, "c a-b a aa b d ");  // "a-b/..." sorts before "a/...", byte by byte
   EXPECT_TRUE(view.workloads.at(kLocalId).tiers.at(0).egress.empty());
 }
 
