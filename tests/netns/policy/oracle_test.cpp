@@ -9,6 +9,7 @@
 
 #include "agent/calc/evaluator.h"
 #include "lab.h"
+#include "world.h"
 
 namespace margay::test {
 namespace {
@@ -20,42 +21,6 @@ std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
   const char* text = std::getenv(name);
   return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
 }
-
-struct World {
-  std::vector<model::SetUpdate> sets;
-  std::vector<model::ActiveProfile> profiles;
-  std::vector<model::ActivePolicy> policies;
-  model::LocalWorkload workload;
-
-  std::vector<model::Change> changes() const {
-    std::vector<model::Change> out(sets.begin(), sets.end());
-    out.insert(out.end(), profiles.begin(), profiles.end());
-    out.insert(out.end(), policies.begin(), policies.end());
-    out.emplace_back(workload);
-    return out;
-  }
-  // Every list of which an entry may be left out, the larger things first.
-  template <typename F>
-  void each_list(const F& f) {
-    f(workload.tiers);
-    for (auto& t : workload.tiers) f(t.ingress), f(t.egress);
-    f(workload.profiles);
-    for (auto& p : policies) f(p.inbound), f(p.outbound);
-    for (auto& p : profiles) f(p.inbound), f(p.outbound);
-    const auto rules = [&](std::vector<ActiveRule>& list) {
-      for (ActiveRule& r : list) {
-        f(r.destination_service_sets);
-        for (ActiveRule::Side* s : {&r.source, &r.destination}) {
-          f(s->nets), f(s->not_nets), f(s->sets), f(s->not_sets), f(s->ports), f(s->not_ports);
-          f(s->port_sets), f(s->not_port_sets);
-        }
-      }
-    };
-    for (auto& p : policies) rules(p.inbound), rules(p.outbound);
-    for (auto& p : profiles) rules(p.inbound), rules(p.outbound);
-    for (auto& s : sets) f(s.added);
-  }
-};
 
 class Oracle : public Lab {
  protected:
@@ -290,36 +255,6 @@ class Oracle : public Lab {
     return fates(t.ingress, {t.shot}).front() != decide(world, t).allowed;
   }
 
-  // Leaves out what can be left out one by one, until everything that is left matters.
-  World shrink(World world, const Try& t) {
-    for (bool smaller = true; smaller;) {
-      smaller = false;
-      for (std::size_t entry = 0;; ++entry) {
-        World less = world;
-        if (!leave_out(less, entry)) break;
-        if (!differs(less, t)) continue;
-        world = std::move(less);
-        smaller = true;
-        --entry;
-      }
-    }
-    return world;
-  }
-  // False: there are not so many entries.
-  static bool leave_out(World& world, std::size_t entry) {
-    bool done = false;
-    world.each_list([&](auto& list) {
-      if (done) return;
-      if (entry < list.size()) {
-        list.erase(list.begin() + static_cast<std::ptrdiff_t>(entry));
-        done = true;
-      } else {
-        entry -= list.size();
-      }
-    });
-    return done;
-  }
-
   std::string report(const World& world, const Try& t) {
     const calc::Packet& p = t.packet;
     const calc::Decision d = decide(world, t);
@@ -366,7 +301,8 @@ TEST_F(Oracle, the_kernel_agrees_with_the_evaluator) {
         ADD_FAILURE() << report(world, tries[i]);
         // By itself: another packet may have made a connection that this one belonged to.
         if (!differs(world, tries[i])) break;
-        const World least = shrink(world, tries[i]);
+        const World least =
+            shrink(world, [&](const World& less) { return differs(less, tries[i]); });
         ADD_FAILURE() << "what is left of it: " << report(least, tries[i]);
       }
     }
