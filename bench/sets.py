@@ -3,10 +3,13 @@
 families: to load it, what it takes of memory, and one member more or less.
 
 Loading is the agent's whole start with that set in the datastore, until the kernel's last change; the peer
-is `nft -f` of the ruleset that came of it. A change of one member is measured as in policy-latency.
+is `nft -f` of the ruleset that came of it. A change of one member is measured twice: as in policy-latency,
+from the request to write it (whole_*, the durable commit and the writer included), and by the agent's own
+histogram, from the commit to the kernel's acknowledgement (one_member_*).
 """
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,10 +19,13 @@ from agent import nft_version, running_agent
 from cgroup import MemoryCgroup
 from changes import member
 from cluster import SCALES, Scale
+from lab import programs
 from lab.monitor import Monitor
 from latency import one, percentile
 
 _SIZES, _SIZES_SMALL = (100_000, 1_000_000), (10_000, 20_000)
+_TIMEOUT = 10.0
+_TO_KERNEL = "margay_datastore_to_kernel_seconds"
 _MEMORY_OF = ("bytes_per_member", "kernel_bytes_per_member")
 
 
@@ -31,7 +37,9 @@ def scale_of(members: int) -> Scale:
 def measured_agent(bed: Bed, name: str) -> Iterator[tuple]:
     """An idle agent on a new node; its namespace and what its cgroup holds."""
     with MemoryCgroup(name) as group, bed.node() as ns:
-        with running_agent(bed, ns, started=lambda process: group.add(process.pid)):
+        with running_agent(bed, ns, started=lambda process: group.add(process.pid),
+                           FELIX_PROMETHEUSMETRICSENABLED="true",
+                           FELIX_PROMETHEUSMETRICSPORT=str(programs.METRICS_PORT)):
             yield ns, group.usage()
 
 
@@ -41,20 +49,39 @@ def memory_without(options: Options) -> tuple[int, int]:
             return usage
 
 
+def commit_to_kernel(ns) -> tuple[float, float]:
+    """Seconds of all changes so far, and how many there were."""
+    samples = programs.metrics_of(ns)
+    return tuple(samples[f'{_TO_KERNEL}_{what}{{plane="policy"}}'] for what in ("sum", "count"))
+
+
+def after(ns, count: float) -> tuple[float, float]:
+    """The same when one more is counted, which is after the kernel has told everybody."""
+    deadline = time.monotonic() + _TIMEOUT
+    while (now := commit_to_kernel(ns))[1] == count:
+        if time.monotonic() > deadline:
+            raise BenchFailed(f"the agent counts no change in {_TIMEOUT} s")
+    return now
+
+
 def member_times(bed: Bed, ns, tries: int) -> dict[str, float]:
     """Milliseconds of one member in, and out."""
-    changes, times = member(bed.stored, "huge"), ([], [])
-    writer = bed.writer()
+    changes, writer = member(bed.stored, "huge"), bed.writer()
+    inside, whole = ([], []), ([], [])
+    seconds, count = commit_to_kernel(ns)
     try:
         with Monitor(ns, lazy=True) as monitor:
-            for _ in range(tries):
-                for way in times:
-                    way.append(one(monitor, writer, next(changes)))
+            for way in (0, 1) * tries:
+                whole[way].append(one(monitor, writer, next(changes)))
+                before, (seconds, count) = seconds, after(ns, count)
+                inside[way].append((seconds - before) * 1000)
     finally:
         writer.close()
-    found = {name: percentile(sorted(way), 50)
-             for name, way in zip(("one_member_in_ms", "one_member_out_ms"), times)}
-    return found | {"one_member_ms": max(found.values())}
+    found = {}
+    for way, name in enumerate(("in", "out")):
+        found[f"one_member_{name}_ms"] = percentile(sorted(inside[way]), 50)
+        found[f"whole_{name}_ms"] = percentile(sorted(whole[way]), 50)
+    return found | {"one_member_ms": max(found["one_member_in_ms"], found["one_member_out_ms"])}
 
 
 def one_size(bed: Bed, members: int, base: tuple[int, int], tries: int) -> dict[str, float]:

@@ -78,12 +78,16 @@ class Agent:
         return http_get(self.node.ns, port, path)
 
     def metrics(self) -> dict[str, float]:
-        """Every sample by its name with labels."""
-        status, text = self.get("/metrics", METRICS_PORT)
-        assert status == 200, text
-        samples = (line.rpartition(" ") for line in text.splitlines()
-                   if line and not line.startswith("#"))
-        return {name: float(value) for name, _, value in samples}
+        return metrics_of(self.node.ns)
+
+
+def metrics_of(ns: Namespace) -> dict[str, float]:
+    """Every sample of the agent in there, by its name with labels."""
+    status, text = http_get(ns, METRICS_PORT, "/metrics")
+    assert status == 200, text
+    samples = (line.rpartition(" ") for line in text.splitlines()
+               if line and not line.startswith("#"))
+    return {name: float(value) for name, _, value in samples}
 
 
 def http_get(ns: Namespace, port: int, path: str, timeout: float = 5) -> tuple[int, str]:
