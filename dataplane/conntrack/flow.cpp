@@ -7,8 +7,6 @@
 #include <linux/netlink.h>
 #include <sys/socket.h>
 
-#include "dataplane/netlink/socket.h"
-
 namespace margay::conntrack {
 
 namespace {
@@ -152,6 +150,12 @@ void encode_removal(netlink::Writer& out, const netlink::Message& flow) {
     if (a.type == CTA_ID || a.type == CTA_ZONE) out.attr(a.type, a.value);
   }
   out.end();
+}
+
+Result<netlink::Socket> open_socket() {
+  netlink::SocketOptions options;
+  options.strict_check = false;  // a route dump's matter
+  return netlink::Socket::open(NETLINK_NETFILTER, options);
 }
 
 Result<void> send_removals(netlink::Socket& socket, const netlink::Writer& removals) {

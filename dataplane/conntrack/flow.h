@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One entry of the kernel's connection tracking table, decoded, and the requests that find and
-// delete entries. Pure: bytes in, bytes out.
+// delete entries. Pure, bytes in, bytes out, but for what names a socket.
 #pragma once
 
 #include <cstdint>
@@ -10,10 +10,7 @@
 #include "base/ip.h"
 #include "base/result.h"
 #include "dataplane/netlink/message.h"
-
-namespace margay::netlink {
-class Socket;
-}
+#include "dataplane/netlink/socket.h"
 
 namespace margay::conntrack {
 
@@ -50,6 +47,7 @@ void encode_dump(netlink::Writer& out, std::uint32_t seq, const Query& query);
 
 // Deletes exactly this flow: never a successor that has its tuple.
 void encode_removal(netlink::Writer& out, const netlink::Message& flow);
+[[nodiscard]] Result<netlink::Socket> open_socket();
 // Sends what encode_removal made. That a flow has gone meanwhile is as well.
 [[nodiscard]] Result<void> send_removals(netlink::Socket& socket, const netlink::Writer& removals);
 

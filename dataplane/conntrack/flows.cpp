@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/conntrack/flows.h"
 
-#include <linux/netlink.h>
-
 #include "dataplane/conntrack/flow.h"
 
 namespace margay::conntrack {
@@ -17,9 +15,7 @@ bool has(const Flow& flow, const Query& query) {
 }  // namespace
 
 Result<Flows> Flows::open() {
-  netlink::SocketOptions options;
-  options.strict_check = false;  // a route dump's matter
-  MARGAY_TRY(netlink::Socket socket, netlink::Socket::open(NETLINK_NETFILTER, options));
+  MARGAY_TRY(netlink::Socket socket, open_socket());
   return Flows(std::move(socket));
 }
 

@@ -1,16 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/conntrack/walk.h"
 
-#include <linux/netlink.h>
-
 namespace margay::conntrack {
 
 Result<Walk> Walk::open() {
-  netlink::SocketOptions options;
-  options.strict_check = false;  // a route dump's matter
-  MARGAY_TRY(netlink::Socket reader, netlink::Socket::open(NETLINK_NETFILTER, options));
-  MARGAY_TRY(netlink::Socket remover, netlink::Socket::open(NETLINK_NETFILTER, options));
-  return Walk(std::move(reader), std::move(remover));
+  MARGAY_TRY(netlink::Socket reader, open_socket());
+  return Walk(std::move(reader));
 }
 
 Result<void> Walk::begin(const Query& query) {
@@ -27,10 +22,6 @@ Result<bool> Walk::step(int datagrams, const std::function<void(const Flow&)>& e
         if (const auto flow = decode(message)) each(*flow);
       },
       datagrams);
-}
-
-Result<void> Walk::remove(const netlink::Writer& removals) {
-  return send_removals(remover_, removals);
 }
 
 }  // namespace margay::conntrack

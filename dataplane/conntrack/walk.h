@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Looks through the connection tracking table in bounded pieces, so that a table of a million
-// entries holds up nobody, and deletes entries. Blocking calls on sockets of its own, in the
-// network namespace of the thread that opens it: one thread.
+// Looks through the connection tracking table in pieces. Blocking calls on a socket of its own, in
+// the network namespace of the thread that opens it: one thread.
 #pragma once
 
 #include <cstddef>
@@ -22,12 +21,10 @@ class Walk {
   [[nodiscard]] Result<void> begin(const Query& query);
   // Reads up to `datagrams` of answers, about a hundred flows each; true: that was all.
   [[nodiscard]] Result<bool> step(int datagrams, const std::function<void(const Flow&)>& each);
-  [[nodiscard]] Result<void> remove(const netlink::Writer& removals);
 
  private:
-  Walk(netlink::Socket reader, netlink::Socket remover)
-      : reader_(std::move(reader)), remover_(std::move(remover)) {}
-  netlink::Socket reader_, remover_;
+  explicit Walk(netlink::Socket reader) : reader_(std::move(reader)) {}
+  netlink::Socket reader_;
   std::uint32_t seq_ = 0;
 };
 

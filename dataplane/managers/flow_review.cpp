@@ -12,11 +12,8 @@ namespace {
 
 using model::LocalWorkload;
 
-// One answer of a dump holds about a hundred flows; a step takes one or two milliseconds.
-constexpr int kDatagramsPerStep = 4;
-// Few addresses: the kernel is asked for their flows. It walks its whole table for each answer,
-// some 15 ms for 100,000 entries that this loop waits for, but ten times less work than reading
-// them all.
+// Few addresses: the kernel is asked for their flows. It walks its whole table for each, which is
+// ten times less work than to read it.
 constexpr std::size_t kMaxFiltered = 4;
 constexpr auto kRetry = std::chrono::seconds(1);
 
@@ -90,92 +87,87 @@ void FlowReview::all_changed() {
 
 void FlowReview::settled() {
   if (!removals_.empty() && !table_.pending()) send_removals();
-  if (!enabled_ || walking_ || pause_ || !due_.any()) return;
+  if (!enabled_ || searching_ || pause_ || !due_.any()) return;
   begin();
 }
 
-// --- a walk ----------------------------------------------------------------------------------
+// --- a search --------------------------------------------------------------------------------
 
 void FlowReview::begin() {
-  worked_ = {};
-  plan(std::exchange(due_, {}));
-  if (queries_.empty()) return;
-  if (!walk_) {
-    auto walk = conntrack::Walk::open();
-    if (!walk.ok()) return give_up(walk.error());
-    walk_ = std::move(*walk);
-  }
-  walking_ = true;
-  next_query();
+  Plan p = plan(std::exchange(due_, {}));
+  if (p.queries.empty()) return;
+  if (auto opened = open(); !opened.ok()) return give_up(opened.error());
+  searching_ = true;
+  begun_ = loop_.now();
+  search_->begin(std::move(p.queries), std::move(p.wanted));
+  next_piece();
 }
 
-void FlowReview::plan(const Due& due) {
-  all_ = due.all;
-  addresses_ = due.hosts;
+Result<void> FlowReview::open() {
+  if (!search_) search_ = std::make_unique<conntrack::Search>(loop_);
+  if (!remover_) {
+    MARGAY_TRY(remover_, conntrack::open_socket());
+  }
+  return {};
+}
+
+FlowReview::Plan FlowReview::plan(const Due& due) const {
+  bool all = due.all;
+  std::unordered_set<Ip> addresses = due.hosts;  // flows with one of these are judged
   for (const auto& [id, w] : sight_.workloads) {
     const bool named_profile = std::ranges::any_of(
         w.profiles, [&](const std::string& p) { return due.profiles.contains(p); });
     if (!due.workloads.contains(id) && !named_profile && !names_any(w.tiers, due.policies)) {
       continue;
     }
-    all_ = all_ || !w.spoofable.empty();  // it may send from anywhere there
-    for (const Prefix& a : w.addresses) addresses_.insert(a.addr());
+    all = all || !w.spoofable.empty();  // it may send from anywhere there
+    for (const Prefix& a : w.addresses) addresses.insert(a.addr());
   }
-  queries_.clear();
-  const bool filtered = !all_ && addresses_.size() <= kMaxFiltered;
+  Plan out;
+  const bool filtered = !all && addresses.size() <= kMaxFiltered;
   for (const Family f : kFamilies) {
     const auto of_family = [&](const Ip& a) { return a.family() == f; };
-    if (!all_ && std::ranges::none_of(addresses_, of_family)) continue;
+    if (!all && std::ranges::none_of(addresses, of_family)) continue;
     if (!filtered || f == Family::v6) {
-      queries_.push_back({f, std::nullopt});
+      out.queries.push_back({f, std::nullopt});
       continue;
     }
-    for (const Ip& a : addresses_) {
+    for (const Ip& a : addresses) {
       if (!of_family(a)) continue;
-      queries_.push_back({f, a, false});
-      queries_.push_back({f, a, true});
+      out.queries.push_back({f, a, false});
+      out.queries.push_back({f, a, true});
     }
   }
+  out.wanted = [all, addresses = std::move(addresses)](const conntrack::Flow& flow) {
+    return all || addresses.contains(flow.original.source) || addresses.contains(flow.reply.source);
+  };
+  return out;
 }
 
-void FlowReview::next_query() {
-  if (queries_.empty()) return end_of_walk();
-  const conntrack::Query query = queries_.back();
-  queries_.pop_back();
-  if (const auto begun = walk_->begin(query); !begun.ok()) return give_up(begun.error());
-  schedule();
-}
-
-void FlowReview::schedule() {
-  loop_.post([this, alive = std::weak_ptr<int>(alive_)] {
-    if (!alive.expired()) step();
+void FlowReview::next_piece() {
+  search_->next([this](const Result<conntrack::Search::Piece>& piece) {
+    if (!piece.ok()) return give_up(piece.error());
+    take(*piece);
   });
 }
 
-void FlowReview::step() {
-  const auto start = loop_.now();
+void FlowReview::take(const conntrack::Search::Piece& piece) {
   index_workloads();
-  const auto complete =
-      walk_->step(kDatagramsPerStep, [&](const conntrack::Flow& flow) { look(flow); });
-  if (!complete.ok()) return give_up(complete.error());
+  piece.each([&](const conntrack::Flow& flow) { look(flow); });
   if (std::exchange(blocked_, false)) {
     request_();  // the rest follows when the blocks stand
   } else if (!removals_.empty() && !table_.pending()) {
     send_removals();
   }
-  worked_ += loop_.now() - start;
-  if (*complete) {
-    next_query();
+  if (piece.complete) {
+    end_of_search();
   } else {
-    schedule();
+    next_piece();
   }
 }
 
 void FlowReview::look(const conntrack::Flow& flow) {
-  if (!enabled_) return;
-  const bool concerned =
-      all_ || addresses_.contains(flow.original.source) || addresses_.contains(flow.reply.source);
-  if (!concerned || !denied(flow)) return;
+  if (!enabled_ || !denied(flow)) return;
   if (!flow.master.empty()) {
     Related related{{flow.master.begin(), flow.master.end()}, {}, flow.reply};
     conntrack::encode_removal(related.removal, *flow.message);
@@ -194,33 +186,30 @@ void FlowReview::cut(const conntrack::Tuple& reply, bool over) {
   arm_expiry();
 }
 
-void FlowReview::end_of_walk() {
+void FlowReview::end_of_search() {
   for (const Related& r : std::exchange(related_, {})) {
     if (!cut_originals_.contains(r.master)) continue;
     removals_.put_bytes(r.removal.bytes());
     cut(r.reply, false);
   }
   cut_originals_.clear();
-  addresses_.clear();
-  walking_ = false;
+  searching_ = false;
   if (std::exchange(blocked_, false)) request_();
-  // Never more than half of the loop's time.
-  pause_ = loop_.after(worked_, [this] {
-    pause_.reset();
-    if (!table_.pending()) settled();
-  });
+  pause(loop_.now() - begun_);  // never more than half of the time
 }
 
 void FlowReview::give_up(const Error& error) {
   log::warn("flows_not_cut", kv("error", error));
-  walk_.reset();  // half-read answers go with its socket
-  walking_ = false;
-  queries_.clear();
+  searching_ = false;
   related_.clear();
   cut_originals_.clear();
   all_changed();
   if (std::exchange(blocked_, false)) request_();
-  pause_ = loop_.after(kRetry, [this] {
+  pause(kRetry);
+}
+
+void FlowReview::pause(Clock::duration time) {
+  pause_ = loop_.after(time, [this] {
     pause_.reset();
     if (!table_.pending()) settled();
   });
@@ -229,8 +218,9 @@ void FlowReview::give_up(const Error& error) {
 void FlowReview::send_removals() {
   const netlink::Writer removals = std::exchange(removals_, {});
   const std::size_t count = std::exchange(removing_, 0);
-  if (!walk_) return;  // given up meanwhile; everything is looked at again
-  if (const auto sent = walk_->remove(removals); !sent.ok()) {
+  if (!remover_) return all_changed();  // failed meanwhile
+  if (const auto sent = conntrack::send_removals(*remover_, removals); !sent.ok()) {
+    remover_.reset();  // half-read answers go with it
     log::warn("flows_not_cut", kv("error", sent.error()));
     return all_changed();
   }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Connections that stand when policy becomes stricter: those of the workloads that a change affects
 // are judged again by the tuple of their first packet, and cut when it would be denied now. Related
-// connections stay as long as the one that they belong to. Works through the connection tracking
-// table piece by piece, on the loop of the policy plane, which tells it of every change; one that
-// comes during a walk causes another. Must not know how policy is compiled.
+// connections stay as long as the one that they belong to. The connection tracking table is
+// searched on another thread; its flows are judged piece by piece on the loop of the policy plane,
+// which tells of every change; one that comes during a search causes another. Must not know how
+// policy is compiled.
 #pragma once
 
 #include <functional>
@@ -18,7 +19,7 @@
 
 #include "base/loop/event_loop.h"
 #include "base/metrics.h"
-#include "dataplane/conntrack/walk.h"
+#include "dataplane/conntrack/search.h"
 #include "dataplane/managers/flow_blocks.h"
 #include "dataplane/managers/flow_judge.h"
 
@@ -63,13 +64,19 @@ class FlowReview {
     conntrack::Tuple reply;
   };
 
+  struct Plan {
+    std::vector<conntrack::Query> queries;
+    conntrack::Search::Wanted wanted;
+  };
+
   void begin();
-  void plan(const Due& due);
-  void next_query();
-  void schedule();
-  void step();
+  [[nodiscard]] Plan plan(const Due& due) const;
+  [[nodiscard]] Result<void> open();
+  void next_piece();
+  void take(const conntrack::Search::Piece& piece);
   void look(const conntrack::Flow& flow);
-  void end_of_walk();
+  void end_of_search();
+  void pause(Clock::duration time);
   void give_up(const Error& error);
   void cut(const conntrack::Tuple& reply, bool over);
   void send_removals();
@@ -86,16 +93,13 @@ class FlowReview {
   metrics::Counter& cut_count_;
   std::function<void()> request_;
   bool enabled_ = false;
-  Due due_;  // of the next walk
+  Due due_;  // of the next search
 
-  // The walk in progress.
-  std::optional<conntrack::Walk> walk_;
-  bool walking_ = false;
-  Clock::duration worked_{};  // on this walk
-  bool all_ = false;
-  std::unordered_set<Ip> addresses_;  // flows with one of these are judged
-  std::vector<conntrack::Query> queries_;
-  std::unordered_map<Ip, const model::LocalWorkload*> by_address_;  // for one step
+  // The search in progress.
+  std::optional<netlink::Socket> remover_;
+  bool searching_ = false;
+  Clock::time_point begun_{};
+  std::unordered_map<Ip, const model::LocalWorkload*> by_address_;  // for one piece
   netlink::Writer removals_;                                        // wait until their blocks stand
   bool blocked_ = false;
   std::size_t removing_ = 0;
@@ -104,7 +108,8 @@ class FlowReview {
 
   FlowBlocks blocks_;
   EventLoop::Timer pause_, expiry_;
-  std::shared_ptr<int> alive_ = std::make_shared<int>(0);  // posted tasks hold it weakly
+  std::unique_ptr<conntrack::Search>
+      search_;  // from the first time that there is something to find
 };
 
 }  // namespace margay::managers

@@ -255,6 +255,20 @@ class Oracle : public Lab {
     return fates(t.ingress, {t.shot}).front() != decide(world, t).allowed;
   }
 
+  // Of what stands in the kernel, the chains that have rules of policies.
+  static std::string chains_with_rules() {
+    std::string out;
+    std::istringstream table(run("nft list table inet margay"));
+    std::string block;
+    for (std::string line; std::getline(table, line);) {
+      block += line + "\n";
+      if (!line.empty() && line != "\t}") continue;
+      if (block.find(" rule ") != std::string::npos) out += block;
+      block.clear();
+    }
+    return out;
+  }
+
   std::string report(const World& world, const Try& t) {
     const calc::Packet& p = t.packet;
     const calc::Decision d = decide(world, t);
@@ -263,14 +277,22 @@ class Oracle : public Lab {
         << p.destination.to_string() << " protocol " << unsigned{p.protocol} << " ports "
         << p.source_port << " -> " << p.destination_port << " icmp " << unsigned{p.icmp_type} << "/"
         << unsigned{p.icmp_code} << "; the evaluator " << (d.allowed ? "allows" : "denies")
-        << " it: " << (d.policy ? d.policy->to_string() : d.profile) << " rule " << d.rule + 1;
+        << " it: ";
+    if (d.by == calc::Decision::By::rule) {
+      out << d.policy->to_string() << " rule " << d.rule + 1;
+    } else if (d.by == calc::Decision::By::profile_rule) {
+      out << "profile " << d.profile << " rule " << d.rule + 1;
+    } else {
+      out << (d.by == calc::Decision::By::end_of_tier ? "end of tier " + d.tier : "no profile");
+    }
     for (const model::SetUpdate& s : world.sets) {
+      if (s.added.empty()) continue;
       out << "\nset " << s.id << ":";
       for (const model::SetMember& m : s.added) {
         out << " " << m.prefix.to_string() << " " << unsigned{m.protocol} << "/" << m.port;
       }
     }
-    return out.str() + "\n" + run("nft list table inet margay");
+    return out.str() + "\n" + chains_with_rules();
   }
 
   std::vector<Ip> remote4_, remote6_;
