@@ -36,6 +36,38 @@ void apply(const FilterOperation& op, Attributes& a) {
 
 }  // namespace
 
+std::string_view to_string(Withheld w) {
+  switch (w) {
+    case Withheld::no:
+      return "";
+    case Withheld::session_down:
+      return "its session is down";
+    case Withheld::not_best:
+      return "another path is better";
+    case Withheld::its_own:
+      return "it comes from this peer";
+    case Withheld::unreachable:
+      return "no route leads to the next hop";
+    case Withheld::no_advertise:
+      return "community NO_ADVERTISE";
+    case Withheld::no_export:
+      return "community NO_EXPORT";
+    case Withheld::not_reflected:
+      return "learnt over iBGP, and reflected between clients and others only";
+    case Withheld::filter:
+      return "rejected by a BGPFilter";
+    case Withheld::tunnel:
+      return "leads into a tunnel";
+    case Withheld::disabled_pool:
+      return "in a pool with disableBGPExport";
+    case Withheld::inside_own_block:
+      return "inside a block of this node, which is announced as a whole";
+    case Withheld::outside_pools:
+      return "outside of all pools and service addresses";
+  }
+  return "";
+}
+
 bool same(const FilterList& a, const FilterList& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
                     [](const auto& x, const auto& y) { return x == y || *x == *y; });
@@ -107,11 +139,12 @@ bool ExportDecider::elevated(const Prefix& prefix, const Attributes& attributes)
   return attributes.local_pref && *attributes.local_pref > normal_local_pref(prefix.family());
 }
 
-bool ExportDecider::accepts(const Prefix& prefix, bool elevated) const {
-  if (disabled_.covers(prefix)) return false;
-  if (own_.has(prefix)) return true;
-  if (own_.covers(prefix)) return elevated;
-  return services_.has(prefix) || reflected_.covers(prefix) || pools_.covers(prefix);
+Withheld ExportDecider::judge(const Prefix& prefix, bool elevated) const {
+  if (disabled_.covers(prefix)) return Withheld::disabled_pool;
+  if (own_.has(prefix)) return Withheld::no;
+  if (own_.covers(prefix)) return elevated ? Withheld::no : Withheld::inside_own_block;
+  const bool wanted = services_.has(prefix) || reflected_.covers(prefix) || pools_.covers(prefix);
+  return wanted ? Withheld::no : Withheld::outside_pools;
 }
 
 bool ExportDecider::accepts_interface(std::string_view interface, bool internal) {

@@ -14,6 +14,24 @@ namespace margay::bgp {
 enum class Direction { import, export_ };
 enum class Verdict { none, accept, reject };
 
+// Why a peer is not told of a path.
+enum class Withheld {
+  no,
+  session_down,
+  not_best,
+  its_own,        // it sent the path
+  unreachable,    // nothing leads to the next hop
+  no_advertise,   // RFC 1997
+  no_export,      // RFC 1997
+  not_reflected,  // RFC 4271 9.2.1, RFC 4456
+  filter,         // a BGPFilter's rule
+  tunnel,         // a route of the kernel's that leads into a tunnel
+  disabled_pool,  // disableBGPExport
+  inside_own_block,
+  outside_pools,
+};
+[[nodiscard]] std::string_view to_string(Withheld w);
+
 // What a rule may look at.
 struct RouteFacts {
   const Prefix& prefix;
@@ -41,7 +59,10 @@ class ExportDecider {
   explicit ExportDecider(const ExportPolicy& policy);
   // More preferred than a normal route: LOCAL_PREF of a workload that is just moving here.
   [[nodiscard]] bool elevated(const Prefix& prefix, const Attributes& attributes) const;
-  [[nodiscard]] bool accepts(const Prefix& prefix, bool elevated) const;
+  [[nodiscard]] Withheld judge(const Prefix& prefix, bool elevated) const;
+  [[nodiscard]] bool accepts(const Prefix& prefix, bool elevated) const {
+    return judge(prefix, elevated) == Withheld::no;
+  }
   // A route of the kernel's that leads into a tunnel or to a device of eBPF is not for everybody.
   [[nodiscard]] static bool accepts_interface(std::string_view interface, bool internal);
   [[nodiscard]] std::uint32_t normal_local_pref(Family f) const;

@@ -168,17 +168,18 @@ bool Rib::is_stale(const Path& path) const { return path.epoch != peers_[path.pe
 
 // --- what comes in ---------------------------------------------------------------------------
 
-bool Rib::usable(const Peer& p, const Attributes& a) const {
-  if (a.as_path.count(p.info.local_as) > p.info.allowed_local_as) return false;
+Refusal Rib::refusal(const Peer& p, const Attributes& a) const {
+  if (a.as_path.count(p.info.local_as) > p.info.allowed_local_as) return Refusal::own_as;
   if (a.next_hop.is_any() || a.next_hop.is_multicast() || a.next_hop.is_loopback() ||
       a.next_hop == p.session.local_address) {
-    return false;
+    return Refusal::bad_next_hop;
   }
-  if (!p.session.internal) return true;
-  if (a.originator_id == config_.router_id) return false;
+  if (!p.session.internal) return Refusal::no;
+  if (a.originator_id == config_.router_id) return Refusal::originated_here;
   const auto& clusters = a.cluster_list;
-  return !config_.cluster_id ||
-         std::find(clusters.begin(), clusters.end(), *config_.cluster_id) == clusters.end();
+  const bool loop = config_.cluster_id && std::find(clusters.begin(), clusters.end(),
+                                                    *config_.cluster_id) != clusters.end();
+  return loop ? Refusal::cluster_loop : Refusal::no;
 }
 
 AttrId Rib::imported(const Peer& p, const Prefix& prefix, AttrId received, bool usable) {
@@ -231,7 +232,7 @@ void Rib::update(PeerId id, const wire::Update& u) {
 }
 
 void Rib::accept(Peer& p, PeerId id, const wire::Nlri& nlri, Attributes&& attributes) {
-  const bool good = usable(p, attributes);
+  const bool good = refusal(p, attributes) == Refusal::no;
   const AttrId received = attributes_.intern(std::move(attributes));
   nlri.for_each([&](const wire::NlriEntry& e) {
     if (martian(e.prefix)) return;
@@ -342,7 +343,8 @@ void Rib::revise(Peer& p, PeerId id, DestId dest) {
         erase_path(dest, at);
       } else if (p.job.refilter) {
         const auto& attributes = attributes_.get(path.received);
-        AttrId result = imported(p, dests_[dest].prefix, path.received, usable(p, attributes));
+        const bool good = refusal(p, attributes) == Refusal::no;
+        AttrId result = imported(p, dests_[dest].prefix, path.received, good);
         if (result != path.attributes) {
           if (path.attributes != kNoAttr) --p.accepted;
           if (result != kNoAttr) ++p.accepted;

@@ -55,6 +55,10 @@ struct RibCounters {
   std::uint64_t prefixes_fresh = 0;  // of prefixes_in those that are not stale
 };
 
+// Why a path that a peer sent is not used.
+enum class Refusal { no, own_as, bad_next_hop, originated_here, cluster_loop, filter };
+[[nodiscard]] std::string_view to_string(Refusal r);
+
 class Rib {
  public:
   Rib();
@@ -98,6 +102,19 @@ class Rib {
   [[nodiscard]] const Destinations& destinations() const { return dests_; }
   [[nodiscard]] const AttributeTable& attributes() const { return attributes_; }
   [[nodiscard]] bool is_stale(const Path& path) const;
+  [[nodiscard]] Refusal refusal(const Path& path) const;
+  // Of a path that is used.
+  [[nodiscard]] Withheld withheld(PeerId to, DestId dest, PathId path) const;
+  struct Ranked {
+    PathId path = kNone;
+    std::string_view why;    // it is not the best; empty: it is
+    bool multipath = false;  // as good as the best, but for the last steps
+  };
+  // The paths that are used, the best first.
+  [[nodiscard]] std::vector<Ranked> ranking(DestId dest);
+  // What the kernel should have; null: nothing.
+  [[nodiscard]] NextHops programmed(DestId dest) const;
+  [[nodiscard]] bool programs(const Prefix& prefix) const { return kernel_.programs(prefix); }
   [[nodiscard]] bool is_reachable(const Path& path) const {
     return reachable(path.peer, attributes_.get(path.attributes));
   }
@@ -121,7 +138,7 @@ class Rib {
   void announce(Peer& p, PeerId id, const wire::NlriEntry& e, AttrId received, AttrId usable);
   void withdraw(Peer& p, PeerId id, const wire::NlriEntry& e);
   void erase_path(DestId dest, PathId path);
-  [[nodiscard]] bool usable(const Peer& p, const Attributes& a) const;
+  [[nodiscard]] Refusal refusal(const Peer& p, const Attributes& a) const;
   [[nodiscard]] AttrId imported(const Peer& p, const Prefix& prefix, AttrId received, bool usable);
   void accept(Peer& p, PeerId id, const wire::Nlri& nlri, Attributes&& attributes);
   void remember(Peer& p, PeerId id, DestId dest);
@@ -152,11 +169,11 @@ class Rib {
   [[nodiscard]] std::uint32_t kernel_hops(const Prefix& prefix, std::size_t multipath);
   void export_to(Group& g, DestId id);
   void export_paths(Group& g, DestId id);
-  [[nodiscard]] bool may_pass(const Group& g, PeerId source, const Attributes& a) const;
+  [[nodiscard]] Withheld may_pass(const Group& g, PeerId source, const Attributes& a) const;
   [[nodiscard]] AttrId export_attributes(Group& g, const Prefix& prefix, AttrId best,
                                          PeerId source);
-  [[nodiscard]] bool decide(const Group& g, const Prefix& prefix, PeerId source,
-                            Attributes& a) const;
+  [[nodiscard]] Withheld decide(const Group& g, const Prefix& prefix, PeerId source,
+                                Attributes& a) const;
   void rewrite(const Group& g, PeerId source, Attributes& a) const;
   bool fill(Group& g, std::size_t& work);
   [[nodiscard]] Peer& peer(PeerId id) { return *peers_[id]; }

@@ -126,37 +126,40 @@ void Rib::export_paths(Group& g, DestId id) {
   withdraw_below(kNone);
 }
 
-bool Rib::may_pass(const Group& g, PeerId source, const Attributes& a) const {
-  if (a.has(Community(kNoAdvertise))) return false;
+Withheld Rib::may_pass(const Group& g, PeerId source, const Attributes& a) const {
+  if (a.has(Community(kNoAdvertise))) return Withheld::no_advertise;
   const auto& key = g.out.key();
   if (!key.internal) {
-    return a.communities.empty() ||
-           !(a.has(Community(kNoExport)) || a.has(Community(kNoExportSubconfed)));
+    const bool stays = !a.communities.empty() &&
+                       (a.has(Community(kNoExport)) || a.has(Community(kNoExportSubconfed)));
+    return stays ? Withheld::no_export : Withheld::no;
   }
-  if (source < kFirstPeer) return true;
+  if (source < kFirstPeer) return Withheld::no;
   const Peer& from = peer(source);
-  if (!from.session.internal || from.info.local_as != key.local_as) return true;
+  if (!from.session.internal || from.info.local_as != key.local_as) return Withheld::no;
   // RFC 4456 6: from a client to everybody, from anybody to a client.
-  return config_.cluster_id && (from.info.client || key.client);
+  const bool reflected = config_.cluster_id && (from.info.client || key.client);
+  return reflected ? Withheld::no : Withheld::not_reflected;
 }
 
 // Policy in the order of spec 6; may change `a`, which has its LOCAL_PREF already.
-bool Rib::decide(const Group& g, const Prefix& prefix, PeerId source, Attributes& a) const {
+Withheld Rib::decide(const Group& g, const Prefix& prefix, PeerId source, Attributes& a) const {
   const bool elevated = export_.elevated(prefix, a);
   if (!g.filters.empty()) {
     const auto interface = g.by_interface ? interface_of(prefix, source, a) : std::string_view();
     const RouteFacts facts{prefix, a, source >= kFirstPeer, !g.out.key().internal, interface};
     auto result = run_filters(g.filters, Direction::export_, facts);
     if (result.changed) a = std::move(*result.changed);
-    if (result.verdict != Verdict::none) return result.verdict == Verdict::accept;
+    if (result.verdict == Verdict::accept) return Withheld::no;
+    if (result.verdict == Verdict::reject) return Withheld::filter;
   }
   if (source == kKernelPeer &&
       !export_.accepts_interface(interface_of(prefix, source, a), g.out.key().internal)) {
-    return false;
+    return Withheld::tunnel;
   }
-  if (!export_.accepts(prefix, elevated)) return false;
-  export_.add_communities(prefix, a);
-  return true;
+  const Withheld judged = export_.judge(prefix, elevated);
+  if (judged == Withheld::no) export_.add_communities(prefix, a);
+  return judged;
 }
 
 void Rib::rewrite(const Group& g, PeerId source, Attributes& a) const {
@@ -187,7 +190,7 @@ void Rib::rewrite(const Group& g, PeerId source, Attributes& a) const {
 
 AttrId Rib::export_attributes(Group& g, const Prefix& prefix, AttrId best, PeerId source) {
   const Attributes& in = attributes_.get(best);
-  if (!may_pass(g, source, in)) return kNoAttr;
+  if (may_pass(g, source, in) != Withheld::no) return kNoAttr;
   const bool usual =
       g.filters.empty() && source != kKernelPeer && !export_.has_communities_for(prefix);
   if (usual) {
@@ -209,7 +212,7 @@ AttrId Rib::export_attributes(Group& g, const Prefix& prefix, AttrId best, PeerI
   }
   Attributes a = in;
   if (!a.local_pref) a.local_pref = export_.normal_local_pref(prefix.family());
-  if (!decide(g, prefix, source, a)) return kNoAttr;
+  if (decide(g, prefix, source, a) != Withheld::no) return kNoAttr;
   rewrite(g, source, a);
   return attributes_.intern(std::move(a));
 }

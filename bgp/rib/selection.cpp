@@ -51,7 +51,51 @@ bool any_med(const std::vector<Candidate>& list, std::size_t n) {
                      [](const Candidate& c) { return c.attributes->med.has_value(); });
 }
 
+// The same steps for two, in words.
+struct Step {
+  std::string_view words;
+  bool (*worse)(const Candidate& a, const Candidate& b);
+};
+
+template <auto key>
+bool larger(const Candidate& a, const Candidate& b) {
+  return key(a) > key(b);
+}
+std::uint32_t local_pref(const Candidate& c) {
+  return c.attributes->local_pref.value_or(kDefaultLocalPref);
+}
+RouterId originator(const Candidate& c) { return c.attributes->originator_id.value_or(c.peer_id); }
+bool higher_med(const Candidate& a, const Candidate& b) {
+  return a.attributes->as_path.neighbour() == b.attributes->as_path.neighbour() &&
+         a.attributes->med.value_or(0) > b.attributes->med.value_or(0);
+}
+
+constexpr Step kSteps[] = {
+    {"no route leads to the next hop", larger<[](const Candidate& c) { return c.unreachable; }>},
+    {"a route of this node comes first", larger<protocol_rank>},
+    {"stale: its session restarts", larger<[](const Candidate& c) { return c.stale; }>},
+    {"lower LOCAL_PREF", larger<[](const Candidate& c) { return ~local_pref(c); }>},
+    {"longer AS_PATH", larger<[](const Candidate& c) { return c.attributes->as_path.length(); }>},
+    {"worse ORIGIN", larger<[](const Candidate& c) { return c.attributes->origin; }>},
+    {"higher MED", higher_med},
+    {"learnt over iBGP, not eBGP", larger<[](const Candidate& c) { return !c.external; }>},
+    {"higher router id", larger<originator>},
+    {"longer cluster list",
+     larger<[](const Candidate& c) { return c.attributes->cluster_list.size(); }>},
+    {"higher peer address", larger<[](const Candidate& c) { return c.peer_address; }>},
+    {"higher path identifier", larger<[](const Candidate& c) { return c.path_id; }>},
+};
+
 }  // namespace
+
+std::string_view deciding_step(const Candidate& winner, const Candidate& loser) {
+  for (const Step& step : kSteps) {
+    if (step.worse(loser, winner)) return step.words;
+    // The winner was worse in this and won: MED counts among neighbours, of which another beat it.
+    if (step.worse(winner, loser)) return "higher MED";
+  }
+  return {};
+}
 
 std::size_t select_best(std::vector<Candidate>& list) {
   std::size_t n = list.size();

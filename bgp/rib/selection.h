@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include "base/ip.h"
@@ -29,5 +30,8 @@ struct Candidate {
 // the step of the IGP metric (with the best they are the multipath set), in the order of the last
 // steps. Returns the size of that set.
 std::size_t select_best(std::vector<Candidate>& candidates);
+
+// The step at which `loser` fell behind `winner`, the first of select_best's; empty: at none.
+[[nodiscard]] std::string_view deciding_step(const Candidate& winner, const Candidate& loser);
 
 }  // namespace margay::bgp

@@ -86,7 +86,18 @@ void SpeakerPeer::set_config(PeerConfig config) {
 }
 
 void SpeakerPeer::start() {
-  if (config_.session.down_reason.empty()) step(fsm_event::Start{});
+  if (config_.session.down_reason.empty()) {
+    step(fsm_event::Start{});
+  } else {
+    tell_error(config_.session.down_reason);
+  }
+}
+
+// Once per reason: attempts go on for as long as it lasts.
+void SpeakerPeer::tell_error(const std::string& reason) {
+  if (reason.empty() || reason == told_error_) return;
+  told_error_ = reason;
+  log::warn("bgp_session_failing", kv("peer", config_.name), kv("reason", reason));
 }
 
 void SpeakerPeer::stop(const std::optional<wire::Notification>& notification) {
@@ -122,6 +133,18 @@ bool SpeakerPeer::is_source(PeerId id) const {
                      [&](const Channel& c) { return c.rib == id; });
 }
 
+std::optional<Family> SpeakerPeer::family_of(PeerId table) const {
+  for (const auto& channel : channels_) {
+    if (channel.rib == table) return channel.family;
+  }
+  return std::nullopt;
+}
+
+bool SpeakerPeer::carries(Family family) const {
+  return std::any_of(channels_.begin(), channels_.end(),
+                     [&](const Channel& c) { return c.family == family; });
+}
+
 // --- the state machine -----------------------------------------------------------------------
 
 void SpeakerPeer::step(const FsmEvent& event) {
@@ -132,6 +155,8 @@ void SpeakerPeer::step(const FsmEvent& event) {
     last_state_ = fsm_.state();
     log::debug("bgp_session_state", kv("peer", config_.name), kv("state", fsm_.state_name()));
     if (was_up || last_state_ == FsmState::established) since_ = context_.loop.now();
+    if (last_state_ == FsmState::established) told_error_.clear();
+    if (!was_up && last_state_ != FsmState::established) tell_error(fsm_.last_error());
   }
 }
 
@@ -232,7 +257,8 @@ void SpeakerPeer::session_down(bool graceful) {
     context_.rib.session_down(channel.rib, keep);
     if (keep) sweep_after(channel, n.restart_time);
   }
-  context_.owner.session_changed(config_.name, false, fsm_.last_error());
+  told_error_ = fsm_.last_error();
+  context_.owner.session_changed(config_.name, false, told_error_);
   context_.owner.work_arrived();
 }
 

@@ -71,6 +71,13 @@ class SpeakerPeer {
   }
   [[nodiscard]] bool established() const { return fsm_.established().has_value(); }
   [[nodiscard]] bool is_source(PeerId id) const;
+  // f(PeerId) for each peer that it is in the tables, one for each family.
+  template <typename F>
+  void for_each_table(F&& f) const {
+    for (const auto& channel : channels_) f(channel.rib);
+  }
+  [[nodiscard]] std::optional<Family> family_of(PeerId table) const;
+  [[nodiscard]] bool carries(Family family) const;
   [[nodiscard]] PeerStatus status(std::chrono::system_clock::time_point wall) const;
 
  private:
@@ -94,6 +101,7 @@ class SpeakerPeer {
   Conn& at(Connection c) { return conns_[static_cast<std::size_t>(c)]; }
 
   void step(const FsmEvent& event);
+  void tell_error(const std::string& reason);
   void carry_out(const FsmAction& action);
   void dial();
   [[nodiscard]] StreamEvents events(Connection c);
@@ -125,6 +133,7 @@ class SpeakerPeer {
   Clock::time_point since_;
   FsmState last_state_ = FsmState::idle;
   PeerCounters counters_;
+  std::string told_error_;  // the last that was logged
 };
 
 }  // namespace margay::bgp

@@ -8,6 +8,7 @@
 #include "base/random.h"
 #include "bgp/rib/rib.h"
 #include "bgp/speaker/peer.h"
+#include "bgp/speaker/route_view.h"
 
 namespace margay::bgp {
 namespace {
@@ -36,7 +37,7 @@ class Speaker::Impl : public PeerOwner {
   void set_kernel_routes(const std::vector<LearntRoute>& routes);
   void stop(bool leave_forwarding);
   [[nodiscard]] SpeakerStatus status() const;
-  [[nodiscard]] std::vector<RouteStatus> routes(std::size_t limit) const;
+  [[nodiscard]] RouteView view();
 
   void work_arrived() override;
   void peer_synced() override { work_arrived(); }
@@ -47,7 +48,7 @@ class Speaker::Impl : public PeerOwner {
  private:
   struct Counted {
     std::unique_ptr<SpeakerPeer> peer;
-    metrics::Gauge* up = nullptr;
+    bool up = false;
   };
   void work();
   [[nodiscard]] bool waits_for_peers() const;
@@ -60,12 +61,10 @@ class Speaker::Impl : public PeerOwner {
   void set_static_routes();
   [[nodiscard]] SpeakerIdentity identity() const { return {config_.router_id, config_.cluster_id}; }
   void count_peers();
-  [[nodiscard]] RouteStatus describe(const Destination& d, const Path& p) const;
 
   EventLoop& loop_;
   Transport& transport_;
   RouteSink& sink_;
-  metrics::Registry& registry_;
   SpeakerOptions options_;
   std::uint64_t seed_;
   bool configured_ = false, stopped_ = false, working_ = false, initial_sync_ = false;
@@ -95,7 +94,6 @@ Speaker::Impl::Impl(EventLoop& loop, Transport& transport, RouteSink& sink,
     : loop_(loop),
       transport_(transport),
       sink_(sink),
-      registry_(registry),
       options_(options),
       seed_(options.seed != 0 ? options.seed : random_seed()),
       updates_in_(registry.counter("margay_bgp_updates_received_total",
@@ -149,7 +147,6 @@ void Speaker::Impl::set_peers(const std::vector<PeerConfig>& wanted) {
       continue;
     }
     have.stop(cease(gone ? wire::subcode::deconfigured : wire::subcode::config_change));
-    it->second.up->set(0);
     it = peers_.erase(it);
   }
   const SpeakerPeer::Context context{loop_, transport_, rib_, *this};
@@ -160,9 +157,6 @@ void Speaker::Impl::set_peers(const std::vector<PeerConfig>& wanted) {
     start.restarting = restarting_;
     start.seed = seed_ = seed_ * 6364136223846793005ULL + 1442695040888963407ULL;
     auto& entry = peers_[name];
-    entry.up = &registry_.gauge("margay_bgp_peer_up", "1 while the session is established",
-                                {{"peer", name}});
-    entry.up->set(0);
     entry.peer = std::make_unique<SpeakerPeer>(context, *want, start);
     entry.peer->start();
   }
@@ -261,7 +255,7 @@ void Speaker::Impl::bury(std::unique_ptr<Stream> stream) {
 void Speaker::Impl::session_changed(const std::string& peer, bool up, const std::string& reason) {
   transitions_.add();
   const auto it = peers_.find(peer);
-  if (it != peers_.end()) it->second.up->set(up ? 1 : 0);
+  if (it != peers_.end()) it->second.up = up;
   if (up) {
     log::info("bgp_session_up", kv("peer", peer));
   } else {
@@ -272,7 +266,7 @@ void Speaker::Impl::session_changed(const std::string& peer, bool up, const std:
 
 void Speaker::Impl::count_peers() {
   std::size_t up = 0;
-  for (const auto& [name, entry] : peers_) up += entry.up->value() != 0 ? 1U : 0U;
+  for (const auto& [name, entry] : peers_) up += entry.up ? 1U : 0U;
   peers_gauge_.set(static_cast<double>(peers_.size()));
   established_gauge_.set(static_cast<double>(up));
 }
@@ -372,36 +366,13 @@ SpeakerStatus Speaker::Impl::status() const {
   return s;
 }
 
-RouteStatus Speaker::Impl::describe(const Destination& d, const Path& p) const {
-  const Attributes& a = rib_.attributes().get(p.received);
-  RouteStatus r;
-  r.prefix = d.prefix;
-  r.next_hop = a.next_hop;
-  for (const auto& [name, entry] : peers_) {
-    if (entry.peer->is_source(p.peer)) r.peer = name;
+RouteView Speaker::Impl::view() {
+  RouteView view(rib_);
+  for (const auto& p : config_.peers) {
+    const auto it = peers_.find(p.name);
+    if (it != peers_.end()) view.add(*it->second.peer);
   }
-  r.best = d.best_peer == p.peer && d.best == p.attributes && d.best != kNoAttr;
-  r.path_id = p.path_id;
-  r.stale = rib_.is_stale(p);
-  r.as_path = a.as_path.to_string();
-  r.local_pref = a.local_pref.value_or(100);
-  r.med = a.med.value_or(0);
-  for (const auto c : a.communities) r.communities.push_back(to_string(Community(c)));
-  for (const auto& c : a.large_communities) r.communities.push_back(to_string(Community(c)));
-  return r;
-}
-
-std::vector<RouteStatus> Speaker::Impl::routes(std::size_t limit) const {
-  std::vector<RouteStatus> out;
-  const auto& dests = rib_.destinations();
-  for (DestId d = 0; d < dests.end() && out.size() < limit; ++d) {
-    if (!dests[d].used) continue;
-    dests.for_each_path(d, [&](PathId, const Path& p) { out.push_back(describe(dests[d], p)); });
-  }
-  std::sort(out.begin(), out.end(), [](const RouteStatus& a, const RouteStatus& b) {
-    return std::tie(a.prefix, a.peer) < std::tie(b.prefix, b.peer);
-  });
-  return out;
+  return view;
 }
 
 // --- the facade ------------------------------------------------------------------------------
@@ -416,6 +387,11 @@ void Speaker::set_kernel_routes(const std::vector<LearntRoute>& routes) {
 }
 void Speaker::stop(bool leave_forwarding) { impl_->stop(leave_forwarding); }
 SpeakerStatus Speaker::status() const { return impl_->status(); }
-std::vector<RouteStatus> Speaker::routes(std::size_t limit) const { return impl_->routes(limit); }
+std::vector<RouteStatus> Speaker::routes(const RouteQuery& query) {
+  return impl_->view().list(query);
+}
+std::optional<RouteExplanation> Speaker::explain(const Prefix& prefix) {
+  return impl_->view().explain(prefix);
+}
 
 }  // namespace margay::bgp

@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 
 #include "base/loop/event_loop.h"
 #include "base/metrics.h"
@@ -50,8 +51,10 @@ class Speaker {
   void stop(bool leave_forwarding);
 
   [[nodiscard]] SpeakerStatus status() const;
-  // Every path, sorted by prefix; at most `limit`.
-  [[nodiscard]] std::vector<RouteStatus> routes(std::size_t limit = 100000) const;
+  // Sorted by prefix; nothing when no peer goes by that name or address.
+  [[nodiscard]] std::vector<RouteStatus> routes(const RouteQuery& query = {});
+  // The destination that `prefix` falls into, the longest that is known; nullopt: none.
+  [[nodiscard]] std::optional<RouteExplanation> explain(const Prefix& prefix);
 
  private:
   class Impl;

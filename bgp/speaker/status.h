@@ -6,7 +6,9 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/ip.h"
@@ -49,18 +51,44 @@ struct SpeakerStatus {
   std::vector<PeerStatus> peers;  // in the order of the configuration
 };
 
-// One path of the table, for `routes`.
+inline constexpr std::string_view kKernelSource = "kernel";
+
+// One path: of the table, as a peer sent it, or as a peer is told it.
 struct RouteStatus {
   Prefix prefix;
   Ip next_hop;
-  std::string peer;           // name; empty: originated here
-  std::uint32_t path_id = 0;  // that the peer gave it (RFC 7911)
+  std::string peer;           // it comes from: a name, "kernel", or empty: originated here
+  std::uint32_t path_id = 0;  // that the peer gave it, or is given (RFC 7911)
   bool best = false;
+  bool multipath = false;  // used beside the best
   bool stale = false;
   std::string as_path;  // "64513 65000 {65001 65002}"
   std::uint32_t local_pref = 100;
   std::uint32_t med = 0;
   std::vector<std::string> communities;
+  std::string why;  // it is not used, or not the best
+};
+
+struct RouteQuery {
+  enum class View { table, received, advertised };
+  View view = View::table;
+  std::string peer;              // its name or address; empty: all of them
+  std::optional<Prefix> prefix;  // only this one
+  std::size_t limit = 100000;    // prefixes
+};
+
+// Everything about one destination.
+struct RouteExplanation {
+  struct Told {
+    std::string peer;
+    std::vector<RouteStatus> paths;  // what it is told
+    std::string why;                 // it is not told anything
+  };
+  Prefix prefix;
+  std::vector<RouteStatus> paths;  // the best first, those that are not used last
+  std::vector<Ip> kernel;          // next hops that the kernel should have
+  std::string kernel_why;          // it should have none
+  std::vector<Told> peers;
 };
 
 }  // namespace margay::bgp

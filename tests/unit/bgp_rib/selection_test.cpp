@@ -40,6 +40,10 @@ struct Row {
 
 TEST(Selection, decides_step_by_step) {
   const Row rows[] = {
+      {"reachable over elevated", route(), route([](Route& r) {
+         r.candidate.unreachable = true;
+         r.candidate.elevated = true;
+       })},
       {"elevated over local", route([](Route& r) { r.candidate.elevated = true; }),
        route([](Route& r) { r.candidate.local = true; })},
       {"local over learnt", route([](Route& r) { r.candidate.local = true; }),
@@ -95,6 +99,8 @@ TEST(Selection, decides_step_by_step) {
       const auto n = select_best(list);
       EXPECT_EQ(list[0].tag, 1U);
       EXPECT_EQ(n, row.multipath ? 2U : 1U);
+      EXPECT_NE(deciding_step(list[0], list[1]), "");
+      EXPECT_EQ(deciding_step(list[0], list[0]), "");
     }
   }
 }
@@ -126,6 +132,7 @@ TEST(Selection, does_not_depend_on_the_order_of_candidates) {
       EXPECT_EQ(select_best(again), n);
       EXPECT_EQ(again[0].tag, first[0].tag);
     }
+    for (unsigned i = 1; i < 6; ++i) EXPECT_NE(deciding_step(first[0], first[i]), "");
   }
 }
 
