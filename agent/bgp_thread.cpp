@@ -13,9 +13,10 @@ namespace margay::agent {
 // bgp::RouteSink over the route thread's mailbox.
 class BgpThread::Sink : public bgp::RouteSink {
  public:
-  explicit Sink(RouteThread& routes) : routes_(routes) {}
+  explicit Sink(RouteThread* routes) : routes_(routes) {}
 
   void apply(std::vector<bgp::RouteChange> changes) override {
+    if (routes_ == nullptr) return;
     std::vector<dataplane::BgpRoute> out;
     out.reserve(changes.size());
     for (const bgp::RouteChange& change : changes) {
@@ -24,15 +25,17 @@ class BgpThread::Sink : public bgp::RouteSink {
       if (!change.next_hops) continue;
       for (const Ip& hop : *change.next_hops) route.next_hops.push_back({hop, {}});
     }
-    routes_.replace_bgp_routes(std::move(out));
+    routes_->replace_bgp_routes(std::move(out));
   }
-  void initial_sync_done() override { routes_.bgp_synced(); }
+  void initial_sync_done() override {
+    if (routes_ != nullptr) routes_->bgp_synced();
+  }
 
  private:
-  RouteThread& routes_;
+  RouteThread* routes_;
 };
 
-BgpThread::BgpThread(health::Health& health, metrics::Registry& registry, RouteThread& routes,
+BgpThread::BgpThread(health::Health& health, metrics::Registry& registry, RouteThread* routes,
                      bool restarting)
     : health_(health),
       routes_(routes),
@@ -44,18 +47,22 @@ BgpThread::BgpThread(health::Health& health, metrics::Registry& registry, RouteT
   loop_.post([this] {
     heartbeat_ = std::make_unique<Heartbeat>(loop_, health_, kSubsystem, [this] { report(); });
   });
-  routes_.watch_kernel_routes([this](std::vector<dataplane::KernelRoute> kernel) {
+  if (routes_ != nullptr) watch();
+  loop_.run_in_thread();
+}
+
+void BgpThread::watch() {
+  routes_->watch_kernel_routes([this](std::vector<dataplane::KernelRoute> kernel) {
     loop_.post([this, kernel = std::move(kernel)]() mutable {
       kernel_routes_ = std::move(kernel);
       learning_ = true;
       learn();
     });
   });
-  loop_.run_in_thread();
 }
 
 BgpThread::~BgpThread() {
-  routes_.unwatch_kernel_routes();
+  if (routes_ != nullptr) routes_->unwatch_kernel_routes();
   std::promise<void> stopped;
   loop_.post([&] {
     speaker_->stop(true);
@@ -95,10 +102,26 @@ void BgpThread::show_peers(local_api::Answer answer) {
   loop_.post([this, answer = std::move(answer)] { answer(show_bgp(speaker_->status())); });
 }
 
-void BgpThread::show_routes(local_api::Answer answer) {
-  loop_.post([this, answer = std::move(answer)] {
-    answer(show_bgp_routes(speaker_->status(), speaker_->routes()));
+void BgpThread::show_routes(const local_api::Question& question, local_api::Answer answer) {
+  loop_.post([this, question, answer = std::move(answer)] {
+    const auto value = [&](std::string_view key) {
+      const auto it = question.find(key);
+      return it == question.end() ? std::string() : it->second;
+    };
+    if (const auto p = Prefix::parse_containing(value("explain")); p.ok()) {
+      return answer(show_bgp_explanation(speaker_->explain(*p)));
+    }
+    bgp::RouteQuery query;
+    query.peer = value("peer");
+    if (const auto p = Prefix::parse_containing(value("prefix")); p.ok()) query.prefix = *p;
+    if (value("view") == "received") query.view = bgp::RouteQuery::View::received;
+    if (value("view") == "advertised") query.view = bgp::RouteQuery::View::advertised;
+    answer(show_bgp_routes(speaker_->status(), speaker_->routes(query)));
   });
+}
+
+void BgpThread::show_metrics(local_api::Answer answer) {
+  loop_.post([this, answer = std::move(answer)] { answer(bgp_peer_metrics(speaker_->status())); });
 }
 
 }  // namespace margay::agent

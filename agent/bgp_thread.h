@@ -17,8 +17,9 @@ class BgpThread {
  public:
   static constexpr std::string_view kSubsystem = "bgp";
 
-  // restarting: the kernel still forwards by the routes of an earlier run.
-  BgpThread(health::Health& health, metrics::Registry& registry, RouteThread& routes,
+  // `routes` may be null: nothing is programmed, and nothing learnt from the kernel. restarting:
+  // what peers learnt of an earlier run still holds.
+  BgpThread(health::Health& health, metrics::Registry& registry, RouteThread* routes,
             bool restarting);
   ~BgpThread();  // peers that agreed on graceful restart keep our routes
   BgpThread(const BgpThread&) = delete;
@@ -26,15 +27,18 @@ class BgpThread {
 
   void configure(bgp::SpeakerConfig config);
   void show_peers(local_api::Answer answer);
-  void show_routes(local_api::Answer answer);
+  // prefix=P, peer=NAME, view=received|advertised; or explain=PREFIX.
+  void show_routes(const local_api::Question& question, local_api::Answer answer);
+  void show_metrics(local_api::Answer answer);
 
  private:
   class Sink;
   void report();
+  void watch();
   void learn();
 
   health::Health& health_;
-  RouteThread& routes_;
+  RouteThread* routes_;
   AsioLoop loop_{"bgp"};
   std::unique_ptr<bgp::RouteSink> sink_;
   std::unique_ptr<bgp::Transport> transport_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/core.h"
 
+#include "agent/passwords.h"
 #include "agent/show.h"
 #include "agent/version.h"
 #include "base/log.h"
@@ -10,6 +11,7 @@ namespace margay::agent {
 namespace {
 
 constexpr std::chrono::seconds kTrimDelay{2};
+constexpr std::chrono::seconds kPasswordInterval{10};
 constexpr std::string_view kInvalidHelp =
     "Objects that are not in effect as they are stored, by what is instead: their last valid "
     "version, none, or the rest of them.";
@@ -48,6 +50,8 @@ bgp::IntentOptions intent_options(const config::Config& config, const Options& o
   out.felix_program_cluster_routes = config.text("ProgramClusterRoutes");
   out.endpoint_node = options.k8s_node_ref;
   out.cluster_ips = options.cluster_ips;
+  out.password_directory = options.password_directory;
+  out.reflector_only = !options.dataplane;
   return out;
 }
 
@@ -100,12 +104,19 @@ Core::Core(EventLoop& loop, Options options, Outputs outputs, health::Health& he
   health_.add(kConfig, {}, loop_.now());
   log_problems(config_);
   report_config();
+  if (outputs_.speaker) read_passwords();
 }
 
 Result<void> Core::start() {
   sync::Callbacks callbacks{[this](std::vector<sync::Update>&& u) { on_updates(std::move(u)); },
                             [this] { on_in_sync(); },
                             [this](const sync::Status& s) { on_status(s); }};
+  if (!options_.resources_file.empty()) {
+    MARGAY_TRY(source_,
+               sync::make_file_source(loop_, options_.resources_file, std::move(callbacks)));
+    health_.report(kSync, false, "reading " + options_.resources_file);
+    return {};
+  }
   if (store_ != nullptr) {
     source_ = sync::make_store_source(loop_, *store_, std::string(model::kRootPrefix),
                                       std::move(callbacks));
@@ -115,7 +126,7 @@ Result<void> Core::start() {
   if (config_.text("TyphaAddr").empty()) {
     return make_error(Code::invalid,
                       "no source of resources: set FELIX_TYPHAADDR to Typha's host:port, or give "
-                      "--datastore sqlite:///PATH on a single host");
+                      "--datastore sqlite:///PATH on a single host, or --resources FILE");
   }
   MARGAY_TRY(source_,
              sync::make_typha_source(loop_, typha_config(config_, node_), std::move(callbacks)));
@@ -230,12 +241,23 @@ void Core::report_config() {
 }
 
 void Core::reload_file() {
+  read_passwords();
+  if (const auto r = source_->reload(); !r.ok()) {
+    log::warn("resources_file_invalid", kv("error", r.error()));
+  }
   if (const auto r = agent::reload_file(options_); !r.ok()) {
     log::warn("config_file_invalid", kv("error", r.error()));
     return;
   }
   resources_changed_ = true;
   schedule_flush();
+}
+
+// Nothing tells of their changes on every file system, so they are looked at now and then.
+void Core::read_passwords() {
+  intent_.set_passwords(agent::read_passwords(options_.password_directory));
+  if (in_sync_) schedule_flush();
+  passwords_ = loop_.after(kPasswordInterval, [this] { read_passwords(); });
 }
 
 void Core::offer(local_api::LocalApi& api) {

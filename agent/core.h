@@ -59,6 +59,7 @@ class Core {
   void configure_source();
   void report_config();
   void report_calc();
+  void read_passwords();
 
   EventLoop& loop_;
   Options options_;
@@ -76,7 +77,7 @@ class Core {
   bool resources_changed_ = false;
   bool flush_scheduled_ = false;
   bool trim_pending_ = true;
-  EventLoop::Timer trim_;
+  EventLoop::Timer trim_, passwords_;
   metrics::Counter& updates_;
   metrics::Counter& unknown_keys_;
   metrics::Histogram& flush_seconds_;

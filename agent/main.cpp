@@ -107,7 +107,7 @@ int run(Options options) {
   const auto end = [&ended, once = std::make_shared<std::once_flag>()](int status) {
     std::call_once(*once, [&] { ended.set_value(status); });
   };
-  Subsystems subsystems(config, speaks_bgp, [end] { end(1); });
+  Subsystems subsystems(config, {speaks_bgp, options.dataplane}, [end] { end(1); });
   AsioLoop loop("core");
   auto single_host = open_single_host(loop, options, subsystems.health(), subsystems.registry());
   if (!single_host.ok()) return fail_with("datastore_failed", single_host.error());

@@ -55,6 +55,8 @@ std::string* path_option(Options& options, std::string_view arg) {
   if (arg == "--socket") return &options.socket_path;
   if (arg == "--datastore") return &options.datastore;
   if (arg == "--store-socket") return &options.store_socket;
+  if (arg == "--resources") return &options.resources_file;
+  if (arg == "--bgp-passwords") return &options.password_directory;
   return nullptr;
 }
 
@@ -70,7 +72,9 @@ Result<std::string> sqlite_path(std::string_view url) {
 
 std::string usage() {
   return "usage: margay-agent [--config FILE] [--socket PATH]\n"
-         "                    [--datastore sqlite:///PATH [--store-socket PATH]]\n"
+         "                    [--datastore sqlite:///PATH [--store-socket PATH] | --resources "
+         "FILE]\n"
+         "                    [--bgp-passwords DIR] [--no-dataplane]\n"
          "       margay-agent --check-config [--config FILE]   show the configuration in force\n"
          "       margay-agent --config-reference | --limits | --version | --help\n"
          "Parameters come from FELIX_* variables, the file, and FelixConfiguration resources.\n";
@@ -92,6 +96,8 @@ Result<Options> parse_options(int argc, const char* const* argv, const char* con
                                     [&](const Flag& f) { return f.name == arg; });
     if (mode != std::end(kModes)) {
       out.mode = mode->mode;
+    } else if (arg == "--no-dataplane") {
+      out.dataplane = false;
     } else if (std::string* value = path_option(out, arg)) {
       if (++i == argc) return make_error(Code::invalid, std::string(arg) + ": a path must follow");
       *value = argv[i];
@@ -114,6 +120,9 @@ Result<Options> parse_options(int argc, const char* const* argv, const char* con
   out.layers.set(config::Source::environment, config::from_environment(environment));
   if (!out.datastore.empty()) {
     MARGAY_TRY(out.datastore, sqlite_path(out.datastore));
+  }
+  if (!out.datastore.empty() && !out.resources_file.empty()) {
+    return make_error(Code::invalid, "--datastore and --resources exclude each other");
   }
   MARGAY_CHECK(reload_file(out));
   return out;

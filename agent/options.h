@@ -29,6 +29,9 @@ struct Options {
   // offers it to margayctl.
   std::string datastore;
   std::string store_socket = "/run/margay/store.sock";
+  std::string resources_file;  // instead of both: a file of resources; empty: none
+  std::string password_directory = "/etc/margay/bgp-passwords";
+  bool dataplane = true;  // false: a route reflector on a machine that is no node
   config::Layers layers;  // environment and file are filled
 };
 

@@ -4,39 +4,19 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "agent/show_state.h"
 #include "base/wall_clock.h"
 
 namespace margay::agent {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using show::Json;
+using show::state;
 
 double age(Clock::time_point then, Clock::time_point now) {
   return static_cast<double>(
              std::chrono::duration_cast<std::chrono::milliseconds>(now - then).count()) /
          1000;
-}
-
-std::string_view name_of(bgp::PeerType type) {
-  switch (type) {
-    case bgp::PeerType::mesh:
-      return "node-to-node mesh";
-    case bgp::PeerType::node:
-      return "node specific";
-    case bgp::PeerType::global:
-      return "global";
-    case bgp::PeerType::local_workload:
-      return "local workload";
-  }
-  return "";
-}
-
-// What every subsystem begins with. `want` and `have` have the same keys.
-Json state(Json want, Json have, bool pending, std::string last_error) {
-  return {{"want", std::move(want)},
-          {"have", std::move(have)},
-          {"pending", pending},
-          {"lastError", std::move(last_error)}};
 }
 
 Json counts(const nft::Holding& h) {
@@ -225,68 +205,6 @@ std::string show_calc(const calc::Counts& c, const Border& border,
   for (const auto& p : bgp_problems) {
     out["bgpProblems"].push_back({{"object", p.object}, {"reason", p.text}});
   }
-  return out.dump();
-}
-
-std::string show_bgp(const bgp::SpeakerStatus& s) {
-  std::size_t up = 0;
-  std::string error = s.listen_error;
-  for (const auto& p : s.peers) {
-    const bool is_up = p.state == "up";
-    up += is_up ? 1U : 0U;
-    if (!is_up && error.empty()) error = p.name + ": " + p.info;
-  }
-  const std::size_t all = s.peers.size();
-  Json out = state({{"establishedPeers", all}, {"listeners", 1}},
-                   {{"establishedPeers", up}, {"listeners", s.listening ? 1 : 0}},
-                   up < all || !s.listening || !s.initial_sync, std::move(error));
-  out["routerId"] = to_string(s.router_id);
-  out["localAs"] = s.local_as.value();
-  out["listening"] = s.listening;
-  out["listenError"] = s.listen_error;
-  out["initialSync"] = s.initial_sync;
-  out["prefixes"] = s.prefixes;
-  out["peers"] = Json::array();
-  for (const auto& p : s.peers) {
-    out["peers"].push_back({{"name", p.name},
-                            {"type", name_of(p.type)},
-                            {"address", p.address.to_string()},
-                            {"port", p.port},
-                            {"remoteAs", p.remote_as.value()},
-                            {"state", p.state},
-                            {"since", std::chrono::system_clock::to_time_t(p.since)},
-                            {"info", p.info},
-                            {"fsm", p.fsm},
-                            {"lastError", p.last_error},
-                            {"established", p.counters.established},
-                            {"messagesIn", p.counters.messages_in},
-                            {"messagesOut", p.counters.messages_out},
-                            {"prefixesIn", p.counters.prefixes_in},
-                            {"prefixesAccepted", p.counters.prefixes_accepted},
-                            {"prefixesOut", p.counters.prefixes_out}});
-  }
-  return out.dump();
-}
-
-std::string show_bgp_routes(const bgp::SpeakerStatus& s,
-                            const std::vector<bgp::RouteStatus>& routes) {
-  Json list = Json::array();
-  std::size_t best = 0;
-  for (const auto& r : routes) {
-    best += r.best ? 1U : 0U;
-    list.push_back({{"prefix", r.prefix.to_string()},
-                    {"nextHop", r.next_hop.to_string()},
-                    {"peer", r.peer},
-                    {"best", r.best},
-                    {"stale", r.stale},
-                    {"asPath", r.as_path},
-                    {"localPref", r.local_pref},
-                    {"med", r.med},
-                    {"communities", r.communities}});
-  }
-  // A destination without a best path has none that may be used.
-  Json out = state({{"destinations", s.prefixes}}, {{"destinations", best}}, !s.initial_sync, "");
-  out["routes"] = std::move(list);
   return out.dump();
 }
 

@@ -42,6 +42,10 @@ namespace margay::agent {
 [[nodiscard]] std::string show_bgp(const bgp::SpeakerStatus& status);
 [[nodiscard]] std::string show_bgp_routes(const bgp::SpeakerStatus& status,
                                           const std::vector<bgp::RouteStatus>& routes);
+[[nodiscard]] std::string show_bgp_explanation(
+    const std::optional<bgp::RouteExplanation>& explanation);
+// In the Prometheus text format; by peers, who come and go, so no instruments of the registry.
+[[nodiscard]] std::string bgp_peer_metrics(const bgp::SpeakerStatus& status);
 [[nodiscard]] std::string show_config(const config::Config& config);
 
 }  // namespace margay::agent

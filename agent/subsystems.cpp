@@ -55,24 +55,32 @@ bool earlier_run_left_routes(const dataplane::RouteConfig& c) {
 
 }  // namespace
 
-Subsystems::Subsystems(const config::Config& config, bool speaks_bgp, std::function<void()> fatal)
-    : speaks_bgp_(speaks_bgp),
-      route_config_(route_config(config, speaks_bgp)),
-      policy_(health_, registry_, policy_config(config)),
-      routes_(health_, registry_, route_config_, route_events(policy_, std::move(fatal))),
-      bgp_(speaks_bgp ? std::make_unique<BgpThread>(health_, registry_, routes_,
-                                                    earlier_run_left_routes(route_config_))
-                      : nullptr),
-      servers_(health_, registry_) {
+Subsystems::Subsystems(const config::Config& config, Parts parts, std::function<void()> fatal)
+    : parts_(parts), route_config_(route_config(config, parts.bgp)), servers_(health_, registry_) {
+  // Without a dataplane nothing of ours can have stopped forwarding.
+  bool restarting = true;
+  if (parts.dataplane) {
+    policy_ = std::make_unique<PolicyThread>(health_, registry_, policy_config(config));
+    routes_ = std::make_unique<RouteThread>(health_, registry_, route_config_,
+                                            route_events(*policy_, std::move(fatal)));
+    restarting = parts.bgp && earlier_run_left_routes(route_config_);
+  }
+  if (parts.bgp) {
+    bgp_ = std::make_unique<BgpThread>(health_, registry_, routes_.get(), restarting);
+    servers_.add_page([this](auto answer) { bgp_->show_metrics(std::move(answer)); });
+  }
   configure(config);
 }
+
+Subsystems::~Subsystems() { servers_.stop(); }
 
 Core::Outputs Subsystems::outputs() {
   Core::Outputs out;
   out.batch = [this](model::Batch batch) {
-    SplitBatch parts = split(std::move(batch));
-    routes_.apply(std::move(parts.routes));
-    policy_.apply(std::move(parts.policy));
+    if (!parts_.dataplane) return;
+    SplitBatch split_batch = split(std::move(batch));
+    routes_->apply(std::move(split_batch.routes));
+    policy_->apply(std::move(split_batch.policy));
   };
   out.config = [this](const config::Config& config) { configure(config); };
   if (bgp_) out.speaker = [this](const bgp::SpeakerConfig& config) { configure(config); };
@@ -81,11 +89,13 @@ Core::Outputs Subsystems::outputs() {
 
 void Subsystems::configure(const config::Config& config) {
   log::set_level(log_level(config));
-  policy_.configure(policy_config(config));
   auto ignored = std::move(route_config_.bgp_ignored_interfaces);
-  route_config_ = route_config(config, speaks_bgp_);
+  route_config_ = route_config(config, parts_.bgp);
   route_config_.bgp_ignored_interfaces = std::move(ignored);
-  routes_.configure(route_config_);
+  if (parts_.dataplane) {
+    policy_->configure(policy_config(config));
+    routes_->configure(route_config_);
+  }
   const Served s = served(config);
   servers_.configure(s.probes, s.metrics);
 }
@@ -94,16 +104,20 @@ void Subsystems::configure(const bgp::SpeakerConfig& config) {
   bgp_->configure(config);
   if (config.ignored_interfaces == route_config_.bgp_ignored_interfaces) return;
   route_config_.bgp_ignored_interfaces = config.ignored_interfaces;
-  routes_.configure(route_config_);
+  if (parts_.dataplane) routes_->configure(route_config_);
 }
 
 void Subsystems::offer(local_api::LocalApi& api) {
-  api.add("policy", [this](local_api::Answer a) { policy_.show(std::move(a)); });
-  api.add("foreign", [this](local_api::Answer a) { policy_.show_foreign(std::move(a)); });
-  api.add("routes", [this](local_api::Answer a) { routes_.show(std::move(a)); });
+  if (parts_.dataplane) {
+    api.add("policy", [this](local_api::Answer a) { policy_->show(std::move(a)); });
+    api.add("foreign", [this](local_api::Answer a) { policy_->show_foreign(std::move(a)); });
+    api.add("routes", [this](local_api::Answer a) { routes_->show(std::move(a)); });
+  }
   if (!bgp_) return;
   api.add("bgp", [this](local_api::Answer a) { bgp_->show_peers(std::move(a)); });
-  api.add("bgp-routes", [this](local_api::Answer a) { bgp_->show_routes(std::move(a)); });
+  api.add("bgp-routes", [this](const local_api::Question& q, local_api::Answer a) {
+    bgp_->show_routes(q, std::move(a));
+  });
 }
 
 }  // namespace margay::agent

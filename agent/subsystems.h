@@ -21,7 +21,12 @@ namespace margay::agent {
 class Subsystems {
  public:
   // `fatal` is called, on any thread, when the process must be started anew.
-  Subsystems(const config::Config& config, bool speaks_bgp, std::function<void()> fatal);
+  struct Parts {
+    bool bgp = true;
+    bool dataplane = true;  // false: the kernel is neither read nor written
+  };
+  Subsystems(const config::Config& config, Parts parts, std::function<void()> fatal);
+  ~Subsystems();
   Subsystems(const Subsystems&) = delete;
   Subsystems& operator=(const Subsystems&) = delete;
 
@@ -36,12 +41,12 @@ class Subsystems {
 
   metrics::Registry registry_;
   health::Health health_;
-  bool speaks_bgp_;
-  dataplane::RouteConfig route_config_;  // from the configuration and from BGP's
-  PolicyThread policy_;
-  RouteThread routes_;
+  Parts parts_;
+  dataplane::RouteConfig route_config_;   // from the configuration and from BGP's
+  std::unique_ptr<PolicyThread> policy_;  // these two: null without a dataplane
+  std::unique_ptr<RouteThread> routes_;
+  health::Servers servers_;         // asks BGP, and so stops first, and stays until BGP is gone
   std::unique_ptr<BgpThread> bgp_;  // null: BGP is somebody else's, or nobody's
-  health::Servers servers_;
 };
 
 }  // namespace margay::agent

@@ -15,5 +15,7 @@ Result<void> run_label(const Invocation& call);
 Result<void> run_version(const Invocation& call);
 Result<void> run_node_status(const Invocation& call);
 Result<void> run_show(const Invocation& call);
+Result<void> run_bgp_neighbors(const Invocation& call);
+Result<void> run_bgp_routes(const Invocation& call);
 
 }  // namespace margay::ctl

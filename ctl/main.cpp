@@ -18,6 +18,8 @@ int main(int argc, char** argv) {
       {"label", ctl::run_label},
       {"node status", ctl::run_node_status},
       {"show", ctl::run_show},
+      {"bgp neighbors", ctl::run_bgp_neighbors},
+      {"bgp routes", ctl::run_bgp_routes},
       {"version", ctl::run_version}};
   const auto call = ctl::parse_invocation(argc, argv);
   if (!call.ok()) {

@@ -17,30 +17,14 @@
 namespace margay::ctl {
 namespace {
 
-// The time of day, or the date when it was another day (as BIRD and calicoctl print it).
-std::string since(std::time_t then) {
-  const std::time_t now = std::time(nullptr);
-  std::tm a{}, b{};
-  localtime_r(&then, &a);
-  localtime_r(&now, &b);
-  const bool today = a.tm_yday == b.tm_yday && a.tm_year == b.tm_year;
-  std::string out(16, '\0');
-  out.resize(std::strftime(out.data(), out.size(), today ? "%H:%M:%S" : "%Y-%m-%d", &a));
-  return out;
-}
-
 std::string peers_table(const Json& bgp, Family family) {
   std::vector<std::vector<std::string>> rows{
       {"PEER ADDRESS", "PEER TYPE", "STATE", "SINCE", "INFO"}};
   for (const Json& peer : bgp.value("peers", Json::array())) {
-    const std::string address = peer.value("address", "");
-    const auto ip = Ip::parse(address);
+    const auto ip = Ip::parse(peer.value("address", ""));
     if (!ip.ok() || ip->family() != family || peer.value("type", "") == "local workload") continue;
-    const int port = peer.value("port", 179);
-    const std::string host = family == Family::v6 && port != 179 ? "[" + address + "]" : address;
-    rows.push_back({port == 179 ? host : host + ":" + std::to_string(port), peer.value("type", ""),
-                    peer.value("state", ""), since(peer.value("since", std::time_t{0})),
-                    peer.value("info", "")});
+    rows.push_back({peer_address(peer), peer.value("type", ""), peer.value("state", ""),
+                    since(peer.value("since", std::time_t{0})), peer.value("info", "")});
   }
   const std::string name = family == Family::v4 ? "IPv4" : "IPv6";
   if (rows.size() == 1) return name + " BGP status\nNo " + name + " peers found.\n";

@@ -13,16 +13,18 @@ struct Flag {
   char letter;  // 0: none
   bool takes_value;
 };
-constexpr std::array kFlags{Flag{"filename", 'f', true},      Flag{"output", 'o', true},
-                            Flag{"namespace", 'n', true},     Flag{"all-namespaces", 'A', false},
-                            Flag{"recursive", 'R', false},    Flag{"skip-empty", 0, false},
-                            Flag{"skip-exists", 0, false},    Flag{"skip-not-exists", 's', false},
-                            Flag{"patch", 'p', true},         Flag{"overwrite", 0, false},
-                            Flag{"remove", 0, false},         Flag{"export", 0, false},
-                            Flag{"socket", 0, true},          Flag{"store", 0, true},
-                            Flag{"ca-file", 0, true},         Flag{"cert-file", 0, true},
-                            Flag{"key-file", 0, true},        Flag{"server-cn", 0, true},
-                            Flag{"request-timeout", 0, true}, Flag{"help", 'h', false}};
+constexpr std::array kFlags{Flag{"filename", 'f', true},   Flag{"output", 'o', true},
+                            Flag{"namespace", 'n', true},  Flag{"all-namespaces", 'A', false},
+                            Flag{"recursive", 'R', false}, Flag{"skip-empty", 0, false},
+                            Flag{"skip-exists", 0, false}, Flag{"skip-not-exists", 's', false},
+                            Flag{"patch", 'p', true},      Flag{"overwrite", 0, false},
+                            Flag{"remove", 0, false},      Flag{"export", 0, false},
+                            Flag{"socket", 0, true},       Flag{"store", 0, true},
+                            Flag{"ca-file", 0, true},      Flag{"cert-file", 0, true},
+                            Flag{"key-file", 0, true},     Flag{"server-cn", 0, true},
+                            Flag{"received", 0, true},     Flag{"advertised", 0, true},
+                            Flag{"explain", 0, false},     Flag{"request-timeout", 0, true},
+                            Flag{"help", 'h', false}};
 
 struct Command {
   std::string_view name;
@@ -45,6 +47,9 @@ constexpr std::array kCommands{
     Command{"label", "overwrite remove namespace", "KIND NAME KEY=VALUE | KEY --remove"},
     Command{"validate", "filename recursive", "-f FILE|DIR|-    check files, without a datastore"},
     Command{"node status", "socket", "BGP peers of this node"},
+    Command{"bgp neighbors", "socket output", "[PEER]    BGP peers of this node, with counts"},
+    Command{"bgp routes", "socket output received advertised explain",
+            "[PREFIX] [--received PEER | --advertised PEER] or PREFIX|ADDRESS --explain"},
     Command{"show", "socket output", "[SUBSYSTEM]    what the agent of this node holds"},
     Command{"version", "", "versions of this program and the cluster"}};
 
@@ -138,7 +143,7 @@ Result<Invocation> parse_invocation(int argc, const char* const* argv) {
 std::string usage() {
   std::string out = "usage: margayctl COMMAND ...\n\n";
   for (const Command& c : kCommands) {
-    out += "  " + std::string(c.name) + std::string(13 - c.name.size(), ' ') + std::string(c.help) +
+    out += "  " + std::string(c.name) + std::string(15 - c.name.size(), ' ') + std::string(c.help) +
            "\n";
   }
   out +=

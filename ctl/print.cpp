@@ -122,6 +122,25 @@ std::string plain_table(const Rows& rows) {
   return out + "\n";
 }
 
+std::string since(std::time_t then) {
+  const std::time_t now = std::time(nullptr);
+  std::tm a{}, b{};
+  localtime_r(&then, &a);
+  localtime_r(&now, &b);
+  const bool today = a.tm_yday == b.tm_yday && a.tm_year == b.tm_year;
+  std::string out(16, '\0');
+  out.resize(std::strftime(out.data(), out.size(), today ? "%H:%M:%S" : "%Y-%m-%d", &a));
+  return out;
+}
+
+std::string peer_address(const Json& peer) {
+  const std::string address = peer.value("address", "");
+  const int port = peer.value("port", 179);
+  if (port == 179) return address;
+  const bool v6 = address.find(':') != std::string::npos;
+  return (v6 ? "[" + address + "]" : address) + ":" + std::to_string(port);
+}
+
 std::string boxed_table(const Rows& rows) {
   const auto width = widths(rows, 0);
   std::string border = "+";
@@ -131,7 +150,9 @@ std::string boxed_table(const Rows& rows) {
   for (std::size_t r = 0; r < rows.size(); ++r) {
     out += "|";
     for (std::size_t i = 0; i < width.size(); ++i) {
-      out += " " + padded(i < rows[r].size() ? rows[r][i] : "", width[i]) + " |";
+      std::string cell = i < rows[r].size() ? rows[r][i] : "";
+      if (r == 0) cell.insert(0, (width[i] - cell.size()) / 2, ' ');
+      out += " " + padded(cell, width[i]) + " |";
     }
     out += "\n";
     if (r == 0) out += border;

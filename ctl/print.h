@@ -2,6 +2,7 @@
 // Output of `get` in calicoctl's formats: table, wide, yaml, json, name; and boxed tables. Pure.
 #pragma once
 
+#include <ctime>
 #include <string>
 #include <vector>
 
@@ -20,8 +21,13 @@ struct Output {
 
 // Left aligned, columns at least five wide and three apart, an empty line at the end.
 [[nodiscard]] std::string plain_table(const std::vector<std::vector<std::string>>& rows);
-// +---+ borders; the first row is the header.
+// +---+ borders; the first row is the header, in the middle of its columns.
 [[nodiscard]] std::string boxed_table(const std::vector<std::vector<std::string>>& rows);
+
+// The time of day, or the date when it was another day (as BIRD and calicoctl print it).
+[[nodiscard]] std::string since(std::time_t then);
+// A BGP peer's, with its port where that is not 179.
+[[nodiscard]] std::string peer_address(const Json& peer);
 
 struct Listed {
   model::Kind kind;

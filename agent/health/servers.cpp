@@ -32,10 +32,19 @@ void Servers::configure(std::optional<Address> probes, std::optional<Address> me
         });
     serve(metrics_, metrics, "metrics",
           [this](const http::Request& request, const http::Respond& respond) {
-            if (request.path == "/metrics")
-              return respond({200, "text/plain; version=0.0.4; charset=utf-8", registry_.text()});
+            if (request.path == "/metrics") return answer_metrics(respond);
             respond({404, "text/plain; charset=utf-8", "/metrics is served here\n"});
           });
+  });
+}
+
+void Servers::answer_metrics(const http::Respond& respond) {
+  const auto answer = [this, respond](const std::string& more) {
+    respond({200, "text/plain; version=0.0.4; charset=utf-8", registry_.text() + more});
+  };
+  if (!page_) return answer("");
+  page_([this, answer](std::string more) {
+    loop_.post([answer, more = std::move(more)] { answer(more); });
   });
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,6 +30,13 @@ class Servers {
   Servers(const Servers&) = delete;
   Servers& operator=(const Servers&) = delete;
 
+  // A part of /metrics that is made when it is asked for, perhaps on another thread, which then
+  // calls the function it is given, once. At most one; before configure().
+  using Page = std::function<void(std::function<void(std::string)>)>;
+  void add_page(Page page) { page_ = std::move(page); }
+  // Nothing is served any more, and no page asked for; what is under way may still answer.
+  void stop() { loop_.join(); }
+
   // Any thread. Absent: not served. A failure to bind is logged, and tried again every few seconds.
   void configure(std::optional<Address> probes, std::optional<Address> metrics);
 
@@ -40,12 +48,14 @@ class Servers {
   };
   void serve(Endpoint& endpoint, std::optional<Address> want, const char* what,
              http::Handler handler);
+  void answer_metrics(const http::Respond& respond);
   void listen(Endpoint& endpoint, const char* what, const http::Handler& handler);
 
   const Health& health_;
   const metrics::Registry& registry_;
   AsioLoop loop_{"health"};
   Endpoint probes_, metrics_;
+  Page page_;
 };
 
 }  // namespace margay::health

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/local_api/local_api.h"
 
+#include <algorithm>
 #include <filesystem>
 
 namespace margay::local_api {
@@ -13,10 +14,51 @@ http::Response failure(unsigned status, std::string_view message) {
   return {status, "text/plain; charset=utf-8", std::string(message) + "\n"};
 }
 
+int hex(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+// RFC 3986 2.1; what is no escape stays as it is.
+std::string decoded(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool escape =
+        text[i] == '%' && i + 2 < text.size() && hex(text[i + 1]) >= 0 && hex(text[i + 2]) >= 0;
+    if (!escape) {
+      out += text[i];
+      continue;
+    }
+    out += static_cast<char>(hex(text[i + 1]) * 16 + hex(text[i + 2]));
+    i += 2;
+  }
+  return out;
+}
+
+Question parsed(std::string_view query) {
+  Question out;
+  while (!query.empty()) {
+    const auto item = query.substr(0, query.find('&'));
+    query.remove_prefix(std::min(query.size(), item.size() + 1));
+    const auto equals = item.find('=');
+    if (equals == std::string_view::npos) {
+      out[decoded(item)] = "";
+    } else {
+      out[decoded(item.substr(0, equals))] = decoded(item.substr(equals + 1));
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
 void LocalApi::add(std::string_view subsystem, Show show) {
-  shows_[std::string(subsystem)] = std::move(show);
+  add(subsystem,
+      [show = std::move(show)](const Question&, Answer answer) { show(std::move(answer)); });
+}
+void LocalApi::add(std::string_view subsystem, Ask ask) {
+  shows_[std::string(subsystem)] = std::move(ask);
 }
 
 Result<void> LocalApi::listen(std::string_view socket_path) {
@@ -45,7 +87,7 @@ void LocalApi::serve(const http::Request& request, const http::Respond& respond)
     return respond(
         failure(404, request.path + ": no such thing; GET /v1/show lists what there is"));
   }
-  it->second([this, respond](std::string text) {
+  it->second(parsed(request.query), [this, respond](std::string text) {
     loop_.post([respond, text = std::move(text)]() mutable { respond(json(std::move(text))); });
   });
 }

@@ -3,7 +3,7 @@
 // the peer's credentials). Subsystems register what they can show; an answer may come later from
 // another thread. Read-only.
 //   GET /v1/show            names of the subsystems
-//   GET /v1/show/<name>     that subsystem's state, JSON
+//   GET /v1/show/<name>     that subsystem's state, JSON; some take ?key=value&...
 #pragma once
 
 #include <functional>
@@ -20,12 +20,15 @@ namespace margay::local_api {
 // Takes the JSON text; may be called from any thread, once.
 using Answer = std::function<void(std::string json)>;
 using Show = std::function<void(Answer)>;
+using Question = std::map<std::string, std::string, std::less<>>;  // decoded
+using Ask = std::function<void(const Question&, Answer)>;
 
 class LocalApi {
  public:
   // `loop` is where requests are served and `show` functions called.
   explicit LocalApi(EventLoop& loop) : loop_(loop) {}
   void add(std::string_view subsystem, Show show);
+  void add(std::string_view subsystem, Ask ask);
   // Creates the socket's directory (0755) when it is missing.
   Result<void> listen(std::string_view socket_path);
 
@@ -33,7 +36,7 @@ class LocalApi {
   void serve(const http::Request& request, const http::Respond& respond);
 
   EventLoop& loop_;
-  std::map<std::string, Show, std::less<>> shows_;
+  std::map<std::string, Ask, std::less<>> shows_;
   std::unique_ptr<http::Server> server_;
 };
 

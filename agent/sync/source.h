@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Source: where an agent's updates come from - margay-typha over gRPC, or a Store directly. It
-// connects, resumes, falls back to a new snapshot and backs off by itself, and keeps two promises:
-// after every in_sync the receiver has exactly the source's keys (deletes missed meanwhile are made
-// up), and while disconnected nothing is deleted. All callbacks come on the loop it was made with,
-// never from inside its constructor. Must not know what the resources mean; must not show gRPC.
+// Source: where an agent's updates come from - margay-typha over gRPC, a Store directly, or a file.
+// It connects, resumes, falls back to a new snapshot and backs off by itself, and keeps two
+// promises: after every in_sync the receiver has exactly the source's keys (deletes missed
+// meanwhile are made up), and while disconnected nothing is deleted. All callbacks come on the loop
+// it was made with, never from inside its constructor. Must not know what the resources mean; must
+// not show gRPC.
 #pragma once
 
 #include <cstdint>
@@ -81,6 +82,8 @@ class Source {  // destroying it ends it: no callback afterwards. Not from insid
   // Another margay-typha, or another way to it: connects anew and asks only for what it missed. An
   // error (as of make_typha_source) leaves everything as it was. A Store has nothing of this.
   [[nodiscard]] virtual Result<void> configure(TyphaConfig config) = 0;
+  // Reads again what does not tell of its changes: a file. An error leaves what was in force.
+  [[nodiscard]] virtual Result<void> reload() { return {}; }
 };
 
 // Code::invalid when the configuration cannot work (files missing, no name to expect, ...).
@@ -90,5 +93,9 @@ class Source {  // destroying it ends it: no callback afterwards. Not from insid
 // Everything below `prefix` of `store`, which must live on the same loop and outlive the source.
 [[nodiscard]] std::unique_ptr<Source> make_store_source(EventLoop& loop, datastore::Store& store,
                                                         std::string prefix, Callbacks callbacks);
+
+// The resources of a file, as margayctl takes them. An error: it cannot be read or parsed.
+[[nodiscard]] Result<std::unique_ptr<Source>> make_file_source(EventLoop& loop, std::string path,
+                                                               Callbacks callbacks);
 
 }  // namespace margay::sync

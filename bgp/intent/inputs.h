@@ -32,6 +32,7 @@ struct Inputs {
   std::map<Prefix, model::BlockAffinity> affinities;              // of this node
   std::map<model::Key, model::WorkloadEndpoint> local_workloads;  // of this node
   std::map<std::string, model::Secret> secrets;                   // of the secrets' namespace
+  Passwords passwords;
   ServiceBook services;
 
   [[nodiscard]] const model::Node* local() const;

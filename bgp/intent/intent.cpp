@@ -276,6 +276,12 @@ Result<void> Intent::offer(const model::Key& key, std::string_view json) {
 }
 void Intent::remove(const model::Key& key) { impl_->remove(key); }
 
+void Intent::set_passwords(Passwords passwords) {
+  if (passwords == impl_->in.passwords) return;
+  impl_->in.passwords = std::move(passwords);
+  impl_->changed = true;
+}
+
 void Intent::set_in_sync() {
   if (!impl_->in_sync) impl_->changed = true;
   impl_->in_sync = true;

@@ -6,10 +6,12 @@
 // taken, and what to do about it is the caller's affair.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "bgp/speaker/config.h"
@@ -27,8 +29,15 @@ struct IntentOptions {
   std::string endpoint_node = {};
   // CALICO_ADVERTISE_CLUSTER_IPS: instead of serviceClusterIPs.
   std::optional<Prefix> cluster_ips = {};
+  // Where set_passwords() has its files from, for messages.
+  std::string password_directory = {};
+  // This machine passes on routes for others and forwards nothing: whatever peers send goes on.
+  bool reflector_only = false;
   friend bool operator==(const IntentOptions&, const IntentOptions&) = default;
 };
+
+// By a Secret's name and key: what a file says instead of a Secret in the datastore.
+using Passwords = std::map<std::pair<std::string, std::string>, std::string>;
 
 struct Problem {
   std::string object;  // "BGPPeer(rack1)"
@@ -54,6 +63,7 @@ class Intent {
   // not decode changes nothing; the error says why.
   [[nodiscard]] Result<void> offer(const model::Key& key, std::string_view json);
   void remove(const model::Key& key);
+  void set_passwords(Passwords passwords);
   // The first whole view is complete. Before that compute() gives nothing: peers and routes are
   // never decided on partial data.
   void set_in_sync();

@@ -352,6 +352,10 @@ class PeerMaker {
   void password(const model::BgpPassword& p, SessionConfig& s) {
     if (!p.secret_key_ref) return;
     const auto& ref = *p.secret_key_ref;
+    if (const auto file = in_.passwords.find({ref.name, ref.key}); file != in_.passwords.end()) {
+      s.password = file->second;
+      return;
+    }
     const auto secret = in_.secrets.find(ref.name);
     if (secret != in_.secrets.end()) {
       if (const auto* plain = model::find_label(secret->second.string_data, ref.key)) {
@@ -363,6 +367,10 @@ class PeerMaker {
     if (s.password.empty()) {
       s.down_reason = "Password not available: Secret " + in_.options.secrets_namespace + "/" +
                       ref.name + " key " + ref.key;
+      if (!in_.options.password_directory.empty()) {
+        s.down_reason +=
+            ", nor file " + in_.options.password_directory + "/" + ref.name + "/" + ref.key;
+      }
     }
   }
 

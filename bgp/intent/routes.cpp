@@ -55,6 +55,12 @@ class RouteMaker {
                           " are programmed by the dataplane, not by BGP");
       }
     }
+    if (in_.options.reflector_only) {
+      for (const Family f : kFamilies) {
+        out_.export_policy.pools.push_back(Prefix::containing(Ip::any(f), 0));
+      }
+      return;
+    }
     const std::string& felix = in_.options.felix_program_cluster_routes;
     const bool felix_plain = felix == "Enabled" || felix == "EnabledNoEncapOnly";
     if (felix_plain == plain) {

@@ -30,11 +30,30 @@ TEST(Options, the_nodes_name_comes_from_felixhostname_then_nodename) {
   EXPECT_EQ(node_name(*o, o->layers.resolve()), "n2");
 }
 
+TEST(Options, a_reflector_has_its_resources_from_a_file_and_no_dataplane) {
+  EXPECT_TRUE(parse({})->dataplane);
+  const auto o = parse({"--resources", "/etc/rr0.yaml", "--no-dataplane", "--bgp-passwords", "/p"});
+  ASSERT_TRUE(o.ok());
+  EXPECT_EQ(o->resources_file, "/etc/rr0.yaml");
+  EXPECT_EQ(o->password_directory, "/p");
+  EXPECT_FALSE(o->dataplane);
+}
+
+TEST(Options, of_services_come_from_the_environment) {
+  const auto o =
+      parse({}, {"CALICO_K8S_NODE_REF=host-1", "CALICO_ADVERTISE_CLUSTER_IPS=10.96.0.0/12"});
+  ASSERT_TRUE(o.ok());
+  EXPECT_EQ(o->k8s_node_ref, "host-1");
+  EXPECT_EQ(o->cluster_ips, *Prefix::parse("10.96.0.0/12"));
+  EXPECT_FALSE(parse({}, {"CALICO_ADVERTISE_CLUSTER_IPS=10.96.0.1/12"}).ok());
+}
+
 TEST(Options, errors_name_the_argument) {
   for (const auto& [args, word] : std::vector<std::pair<std::vector<const char*>, std::string>>{
            {{"--nonsense"}, "--nonsense"},
            {{"--config"}, "--config"},
-           {{"--config", "/does/not/exist"}, "/does/not/exist"}}) {
+           {{"--config", "/does/not/exist"}, "/does/not/exist"},
+           {{"--datastore", "sqlite:///a", "--resources", "b"}, "--resources"}}) {
     const auto o = parse(args);
     ASSERT_FALSE(o.ok()) << word;
     EXPECT_NE(o.error().message().find(word), std::string::npos) << o.error().message();

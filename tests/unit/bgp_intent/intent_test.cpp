@@ -47,6 +47,10 @@ TEST(Intent, derives_peers) {
        {n1, no_mesh, peer("a", R"("peerIP":"10.0.0.254","asNumber":0)"),
         peer("b", R"("peerIP":"10.0.0.253")")},
        {"Global_10_0_0_254 AS64512", "Global_10_0_0_253 AS64512"}},
+      {"numbers 0 and 1, of one file",
+       {n1, no_mesh, peer("test1", R"("peerIP":"1.1.1.1","asNumber":0)"),
+        peer("test2", R"("peerIP":"2.2.2.2","asNumber":1)")},
+       {"Global_1_1_1_1 AS64512", "Global_2_2_2_2 AS1"}},
       {"a port",
        {n1, no_mesh, peer("tor", R"("peerIP":"10.0.0.254:1790","asNumber":65000)"),
         peer("tor6", R"("peerIP":"[fd00::254]:1790","asNumber":65000)")},
@@ -160,6 +164,37 @@ TEST(Intent, takes_passwords_from_secrets_and_stays_down_without) {
   EXPECT_EQ(bad.peers.at(0).session.password, "");
   EXPECT_EQ(bad.peers.at(0).session.down_reason,
             "Password not available: Secret kube-system/bgp key other");
+}
+
+TEST(Intent, a_password_in_a_file_wins_and_its_place_is_named) {
+  IntentOptions options{"n1", "", "kube-system", {}};
+  options.password_directory = "/etc/passwords";
+  Intent intent(options);
+  give(intent, node("n1", kN1));
+  give(intent, config(R"("nodeToNodeMeshEnabled":false)"));
+  give(intent, peer("a", R"("peerIP":"10.0.0.254","asNumber":65000,
+      "password":{"secretKeyRef":{"name":"bgp","key":"k"}})"));
+  intent.set_in_sync();
+  EXPECT_EQ(intent.compute()->peers.at(0).session.down_reason,
+            "Password not available: Secret kube-system/bgp key k, nor file /etc/passwords/bgp/k");
+  intent.set_passwords({{{"bgp", "k"}, "from a file"}});
+  EXPECT_EQ(intent.compute()->peers.at(0).session.password, "from a file");
+  intent.set_passwords({{{"bgp", "k"}, "from a file"}});
+  EXPECT_FALSE(intent.compute().has_value()) << "nothing changed";
+}
+
+TEST(Intent, a_reflector_that_is_no_node_lets_everything_through) {
+  IntentOptions options{"rr0", "", {}, {}};
+  options.reflector_only = true;
+  std::vector<Problem> problems;
+  const auto c = compute({node("rr0", kN1 + R"(,"routeReflectorClusterID":"1.0.0.1")"),
+                          pool("hidden", "10.67.0.0/16", R"(,"disableBGPExport":true)"),
+                          peer("c", R"("peerIP":"10.0.0.7")")},
+                         options, &problems);
+  EXPECT_EQ(texts(c.export_policy.pools), (Names{"0.0.0.0/0", "::/0"}));
+  EXPECT_EQ(texts(c.export_policy.disabled_pools), Names{"10.67.0.0/16"});
+  EXPECT_EQ(peers(c), Names{"Global_10_0_0_7 AS64512 client"});
+  EXPECT_TRUE(problems.empty());
 }
 
 TEST(Intent, originates_own_blocks_borrowed_addresses_and_service_ranges) {

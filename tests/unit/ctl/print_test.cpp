@@ -78,12 +78,12 @@ TEST(Documents, a_list_is_a_list_kind_and_one_object_is_itself) {
 }
 
 TEST(Tables, boxes_as_node_status_prints_them) {
-  EXPECT_EQ(boxed_table({{"PEER ADDRESS", "STATE"}, {"10.0.0.1", "up"}}),
-            "+--------------+-------+\n"
-            "| PEER ADDRESS | STATE |\n"
-            "+--------------+-------+\n"
-            "| 10.0.0.1     | up    |\n"
-            "+--------------+-------+\n");
+  EXPECT_EQ(boxed_table({{"PEER ADDRESS", "STATE", "INFO"}, {"10.0.0.1", "up", "Established"}}),
+            "+--------------+-------+-------------+\n"
+            "| PEER ADDRESS | STATE |    INFO     |\n"
+            "+--------------+-------+-------------+\n"
+            "| 10.0.0.1     | up    | Established |\n"
+            "+--------------+-------+-------------+\n");
 }
 
 }  // namespace
