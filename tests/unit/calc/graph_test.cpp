@@ -250,6 +250,7 @@ TEST_F(GraphTest, an_invalid_policy_denies_what_it_selects_if_that_can_be_read) 
       {object(R"({"selector":"app ==","ingress":[{"action":"Allow"}]})"), false},
       {object(R"({"selector":7})"), false},
       {R"({"spec":)", false},
+      {object("{\"selector\":\"app == '\xff'\"}"), false},  // not UTF-8: no part of it is believed
       {R"([])", false},
   };
   for (const auto& row : rows) {
