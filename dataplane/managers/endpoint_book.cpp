@@ -193,9 +193,8 @@ bool EndpointBook::is_workload_interface(std::string_view name) const {
                              [&](const std::string& p) { return name.starts_with(p); });
 }
 
-// Interface, or "*" -> the host endpoint for it: of those that match by name, or by address when
-// they have no name, the one with the least id.
-std::map<std::string, const LocalHostEndpoint*> EndpointBook::resolve() const {
+// Of those that match by name, or by address when they have no name, the one with the least id.
+std::map<std::string, const LocalHostEndpoint*> EndpointBook::host_endpoints_by_interface() const {
   std::map<std::string, const LocalHostEndpoint*> out;
   for (const auto& [id, h] : host_endpoints_) {
     if (!h.interface_name.empty()) {
@@ -240,7 +239,9 @@ EndpointBook::HostPrograms EndpointBook::host_programs(const LocalHostEndpoint& 
 void EndpointBook::refresh_host() {
   const std::vector<std::string> old = std::exchange(host_uses_, {});
   std::map<std::string, HostPrograms> programs;
-  for (const auto& [interface, h] : resolve()) programs.emplace(interface, host_programs(*h));
+  for (const auto& [interface, h] : host_endpoints_by_interface()) {
+    programs.emplace(interface, host_programs(*h));
+  }
 
   policy::HostHooks hooks;
   const auto write = [&](policy::HostHook& hook, std::optional<std::string> HostPrograms::*which) {

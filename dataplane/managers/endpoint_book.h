@@ -40,6 +40,10 @@ class EndpointBook {
   [[nodiscard]] const std::map<model::EndpointId, model::LocalWorkload>& workloads() const {
     return workloads_;
   }
+  [[nodiscard]] const InterfaceAddresses& interfaces() const { return interfaces_; }
+  // Interface, or "*", and the host endpoint that counts there; until the next change.
+  [[nodiscard]] std::map<std::string, const model::LocalHostEndpoint*> host_endpoints_by_interface()
+      const;
   [[nodiscard]] bool has_address_of(Family f) const { return addresses_[f == Family::v6] > 0; }
   // Host endpoints are in use: the base chains need the hosts' sets.
   [[nodiscard]] bool has_host_endpoints() const { return !host_endpoints_.empty(); }
@@ -59,7 +63,6 @@ class EndpointBook {
   Programmed program(const model::LocalWorkload& w);
   void write_sources(const std::string& name, const Programmed& old, const Programmed& fresh);
   void refresh_host();
-  [[nodiscard]] std::map<std::string, const model::LocalHostEndpoint*> resolve() const;
   HostPrograms host_programs(const model::LocalHostEndpoint& h);
   std::optional<std::string> host_program(const std::vector<model::EndpointTier>& tiers,
                                           const std::vector<std::string>& profiles, policy::Way way,

@@ -66,6 +66,10 @@ void FlowReview::workload_changed(const model::EndpointId& id) {
   if (enabled_ && !due_.all) due_.workloads.insert(id);
 }
 
+void FlowReview::host_endpoint_changed() {
+  if (enabled_ && !due_.all) due_.host_endpoints = true;
+}
+
 // A set whose content comes whole is new to this node, as is what names it; of others the members
 // that came or went are the other end of what is affected.
 void FlowReview::set_changed(const model::SetUpdate& update) {
@@ -111,7 +115,7 @@ Result<void> FlowReview::open() {
   return {};
 }
 
-FlowReview::Plan FlowReview::plan(const Due& due) const {
+FlowReview::Plan FlowReview::plan(const Due& due) {
   bool all = due.all;
   std::unordered_set<Ip> addresses = due.hosts;  // flows with one of these are judged
   for (const auto& [id, w] : sight_.workloads) {
@@ -122,6 +126,10 @@ FlowReview::Plan FlowReview::plan(const Due& due) const {
     }
     all = all || !w.spoofable.empty();  // it may send from anywhere there
     for (const Prefix& a : w.addresses) addresses.insert(a.addr());
+  }
+  sight_.host.look();
+  if (due.host_endpoints || sight_.host.names(due.policies, due.profiles)) {
+    addresses.insert(sight_.host.addresses().begin(), sight_.host.addresses().end());
   }
   Plan out;
   const bool filtered = !all && addresses.size() <= kMaxFiltered;
@@ -152,7 +160,7 @@ void FlowReview::next_piece() {
 }
 
 void FlowReview::take(const conntrack::Search::Piece& piece) {
-  index_workloads();
+  look_around();
   piece.each([&](const conntrack::Flow& flow) { look(flow); });
   if (std::exchange(blocked_, false)) {
     request_();  // the rest follows when the blocks stand
@@ -238,7 +246,8 @@ void FlowReview::arm_expiry() {
 
 // --- judging ---------------------------------------------------------------------------------
 
-void FlowReview::index_workloads() {
+void FlowReview::look_around() {
+  sight_.host.look();
   by_address_.clear();
   for (const auto& [id, w] : sight_.workloads) {
     for (const Prefix& a : w.addresses) by_address_.try_emplace(a.addr(), &w);
@@ -262,6 +271,10 @@ const LocalWorkload* FlowReview::sender(const Ip& address) const {
 
 bool FlowReview::denied(const conntrack::Flow& flow) const {
   const conntrack::Tuple packet = as_judged(flow);
+  const auto elsewhere = [this](const Ip& a) {
+    return !sight_.is_host(a) && !by_address_.contains(a);
+  };
+  if (sight_.host.denies(packet, sight_.tables, elsewhere)) return true;
   if (sight_.is_host(packet.source)) return false;  // a node reaches its own workloads
   const LocalWorkload* from = sender(packet.source);
   if (from != nullptr && !judge_(*from, FlowWay::from_workload, packet, sight_.tables)) return true;

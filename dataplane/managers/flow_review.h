@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Connections that stand when policy becomes stricter: those of the workloads that a change affects
+// Connections that stand when policy becomes stricter: those of the endpoints that a change affects
 // are judged again by the tuple of their first packet, and cut when it would be denied now. Related
 // connections stay as long as the one that they belong to. The connection tracking table is
 // searched on another thread; its flows are judged piece by piece on the loop of the policy plane,
@@ -22,6 +22,7 @@
 #include "dataplane/conntrack/search.h"
 #include "dataplane/managers/flow_blocks.h"
 #include "dataplane/managers/flow_judge.h"
+#include "dataplane/managers/host_flows.h"
 
 namespace margay::managers {
 
@@ -31,7 +32,8 @@ class FlowReview {
   struct Sight {
     const model::PolicyTables& tables;
     const std::map<model::EndpointId, model::LocalWorkload>& workloads;
-    std::function<bool(const Ip&)> is_host;  // an address of this host, whom policy never stops
+    std::function<bool(const Ip&)> is_host;  // an address of this host: to its workloads it may
+    HostFlows host;
   };
   // `request`: what was wanted of the table is to be applied; settled() follows.
   FlowReview(EventLoop& loop, nft::Table& table, Sight sight, FlowJudge judge,
@@ -42,6 +44,7 @@ class FlowReview {
   void policy_changed(const model::PolicyKey& key);
   void profile_changed(const std::string& name);
   void workload_changed(const model::EndpointId& id);
+  void host_endpoint_changed();
   void set_changed(const model::SetUpdate& update);
   void all_changed();
   // The kernel's table is as wanted.
@@ -53,9 +56,11 @@ class FlowReview {
     std::set<std::string> profiles;
     std::set<model::EndpointId> workloads;
     std::unordered_set<Ip> hosts;  // flows with these addresses, whoever has the other end
+    bool host_endpoints = false;
     bool all = false;
     [[nodiscard]] bool any() const {
-      return all || !policies.empty() || !profiles.empty() || !workloads.empty() || !hosts.empty();
+      return all || host_endpoints || !policies.empty() || !profiles.empty() ||
+             !workloads.empty() || !hosts.empty();
     }
   };
   struct Related {  // denied by its own tuple
@@ -70,7 +75,7 @@ class FlowReview {
   };
 
   void begin();
-  [[nodiscard]] Plan plan(const Due& due) const;
+  [[nodiscard]] Plan plan(const Due& due);
   [[nodiscard]] Result<void> open();
   void next_piece();
   void take(const conntrack::Search::Piece& piece);
@@ -81,7 +86,7 @@ class FlowReview {
   void cut(const conntrack::Tuple& reply, bool over);
   void send_removals();
   void arm_expiry();
-  void index_workloads();
+  void look_around();
   [[nodiscard]] const model::LocalWorkload* workload_of(const Ip& address) const;
   [[nodiscard]] const model::LocalWorkload* sender(const Ip& address) const;
   [[nodiscard]] bool denied(const conntrack::Flow& flow) const;

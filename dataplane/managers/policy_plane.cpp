@@ -73,7 +73,11 @@ struct Tables {
         static_units(static_table),
         statics(static_sets, static_units, config),
         known(programs, sets),
-        review(needs.loop, endpoint_table, {known, endpoints.workloads(), std::move(needs.is_host)},
+        review(needs.loop, endpoint_table,
+               {known,
+                endpoints.workloads(),
+                std::move(needs.is_host),
+                {endpoints, config, needs.judge}},
                needs.judge, needs.cut,
                [this] { keeper->request(kEndpoints, nft::Scope::atomic); }) {}
 
@@ -218,8 +222,14 @@ class PolicyPlane::Impl {
     floating_due_ = true;
     tables_->endpoints.remove_workload(c.id);
   }
-  void take(model::LocalHostEndpoint& c) { tables_->endpoints.set_host_endpoint(std::move(c)); }
-  void take(model::HostEndpointRemove& c) { tables_->endpoints.remove_host_endpoint(c.id); }
+  void take(model::LocalHostEndpoint& c) {
+    tables_->review.host_endpoint_changed();
+    tables_->endpoints.set_host_endpoint(std::move(c));
+  }
+  void take(model::HostEndpointRemove& c) {
+    tables_->review.host_endpoint_changed();
+    tables_->endpoints.remove_host_endpoint(c.id);
+  }
   void take(model::DesiredPool& c) { tables_->statics.set_pool(c); }
   void take(model::PoolRemove& c) { tables_->statics.remove_pool(c.cidr); }
   void take(model::RouteTarget&) {}

@@ -232,6 +232,53 @@ TEST_F(FlowReviewTest, a_profile_and_the_workload_itself_count_too) {
   left({});
 }
 
+TEST_F(FlowReviewTest, host_endpoints_count_for_the_host_s_own_connections) {
+  policy_of_first({rule(Action::allow)}, {rule(Action::allow)});
+  plane_->set_interfaces({{"eth0", {Ip::parse("192.0.2.254").value()}},
+                          {"eth9", {Ip::parse("198.51.100.254").value()}}});
+  const auto stand = [&](std::vector<ActiveRule> in, std::vector<ActiveRule> out) {
+    model::ActivePolicy p = policy("host");
+    p.inbound = std::move(in);
+    p.outbound = std::move(out);
+    model::LocalHostEndpoint h;
+    h.id.endpoint = "h";
+    h.interface_name = "eth0";
+    h.tiers = {{"default", false, {p.key}, {p.key}}};
+    apply({p, h});
+  };
+  stand({rule(Action::allow)}, {rule(Action::allow)});
+  cut(true);
+  flow(tuple("192.0.2.1", 1001, "192.0.2.254", 80));
+  flow(tuple("192.0.2.1", 1002, "192.0.2.254", 443));
+  flow(tuple("192.0.2.1", 1003, "192.0.2.254", 22));  // failsafe
+  flow(tuple("192.0.2.254", 1004, "192.0.2.1", 25));
+  flow(tuple("192.0.2.254", 1005, "192.0.2.1", 443));
+  flow(tuple("192.0.2.254", 1006, "192.0.2.1", 2379));        // failsafe
+  flow(tuple("192.0.2.1", 1007, "192.0.2.254", 4789, kUdp));  // a tunnel's
+  flow(tuple("192.0.2.1", 1008, "198.51.100.254", 80));       // an interface without one
+  flow(tuple("192.0.2.254", 1009, "198.51.100.254", 80));     // within the host
+  flow(tuple("192.0.2.254", 1010, "10.65.0.1", 80));          // to a workload of its own
+  flow(tuple("192.0.2.1", 1011, "10.65.0.1", 80));            // forwarded
+  flow(tuple("192.0.2.1", 1012, "192.0.2.254", 80),           // to a service
+       tuple("10.65.0.1", 80, "192.0.2.1", 1012));
+  stand({to_port(Action::allow, 443)}, {to_port(Action::deny, 25), rule(Action::allow)});
+  left({1002, 1003, 1005, 1006, 1007, 1008, 1009, 1010, 1011, 1012});
+  flow(tuple("192.0.2.1", 1013, "10.65.0.1", 443));
+  model::LocalHostEndpoint other;  // perhaps it is this one that they came by
+  other.id.endpoint = "other";
+  other.interface_name = "eth9";
+  other.profiles = {"allow"};
+  apply({other});
+  stand({}, {});
+  policy_of_first({to_port(Action::allow, 80)}, {});
+  left({1002, 1003, 1005, 1006, 1007, 1008, 1009, 1010, 1011, 1012});
+  model::ActiveProfile closed = allow_profile();
+  closed.inbound = {to_port(Action::allow, 443)};
+  closed.outbound = {};
+  apply({closed});
+  left({1002, 1003, 1006, 1007, 1009, 1010, 1011, 1012});
+}
+
 TEST_F(FlowReviewTest, a_table_of_many_connections_is_worked_through_in_pieces) {
   policy_of_first({rule(Action::allow)}, {});
   cut(true);
