@@ -9,6 +9,12 @@
 #include "bgp/speaker/tcp_transport.h"
 
 namespace margay::agent {
+namespace {
+
+// Of a storm of changes in the kernel the speaker is told a few times a second.
+constexpr std::chrono::milliseconds kLearnDelay{50};
+
+}  // namespace
 
 // bgp::RouteSink over the route thread's mailbox.
 class BgpThread::Sink : public bgp::RouteSink {
@@ -56,7 +62,7 @@ void BgpThread::watch() {
     loop_.post([this, kernel = std::move(kernel)]() mutable {
       kernel_routes_ = std::move(kernel);
       learning_ = true;
-      learn();
+      if (!learn_timer_) learn_timer_ = loop_.after(kLearnDelay, [this] { learn(); });
     });
   });
 }
@@ -84,6 +90,7 @@ void BgpThread::report() {
 }
 
 void BgpThread::learn() {
+  learn_timer_.reset();
   if (learning_) speaker_->set_kernel_routes(learnt_routes(kernel_routes_, ignored_interfaces_));
 }
 

@@ -46,6 +46,7 @@ class BgpThread {
   std::vector<dataplane::KernelRoute> kernel_routes_;  // as the route thread last told
   std::vector<std::string> ignored_interfaces_;
   bool learning_ = false;  // it has told
+  EventLoop::Timer learn_timer_;
   std::unique_ptr<Heartbeat> heartbeat_;
 };
 
