@@ -2,19 +2,23 @@
 #include "bgp/rib/attribute_table.h"
 
 namespace margay::bgp {
+namespace {
 
-AttributeTable::AttributeTable() : slots_(1), index_(64, kNoAttr) {}
+// The index wants its high bits too.
+std::size_t widened(std::uint32_t hash) { return hash * 0x9e3779b97f4a7c15ULL; }
+
+}  // namespace
+
+AttributeTable::AttributeTable() { slots_.emplace_back(); }
 
 AttrId AttributeTable::intern(Attributes&& a) {
-  const std::size_t hash = a.hash();
-  const std::size_t mask = index_.size() - 1;
-  std::size_t at = hash & mask;
-  for (; index_[at] != kNoAttr; at = (at + 1) & mask) {
-    Slot& slot = slots_[index_[at]];
-    if (slot.hash == hash && slot.attributes == a) {
-      ++slot.refs;
-      return index_[at];
-    }
+  const auto hash = static_cast<std::uint32_t>(a.hash());
+  const AttrId known = index_.find(widened(hash), [&](AttrId id) {
+    return slots_[id].hash == hash && slots_[id].attributes == a;
+  });
+  if (known != IdIndex::kNone) {
+    ++slots_[known].refs;
+    return known;
   }
   AttrId id = 0;
   if (free_.empty()) {
@@ -28,46 +32,15 @@ AttrId AttributeTable::intern(Attributes&& a) {
   slot.attributes = std::move(a);
   slot.hash = hash;
   slot.refs = 1;
-  index_[at] = id;
-  if (++used_ * 2 > index_.size()) grow();
+  index_.insert(widened(hash), id, [this](AttrId other) { return widened(slots_[other].hash); });
   return id;
 }
 
-void AttributeTable::grow() {
-  std::vector<AttrId> bigger(index_.size() * 2, kNoAttr);
-  const std::size_t mask = bigger.size() - 1;
-  for (const AttrId id : index_) {
-    if (id == kNoAttr) continue;
-    std::size_t at = slots_[id].hash & mask;
-    while (bigger[at] != kNoAttr) at = (at + 1) & mask;
-    bigger[at] = id;
-  }
-  index_ = std::move(bigger);
-}
-
-std::size_t AttributeTable::slot_of(AttrId id) const {
-  const std::size_t mask = index_.size() - 1;
-  std::size_t at = slots_[id].hash & mask;
-  while (index_[at] != id) at = (at + 1) & mask;
-  return at;
-}
-
 void AttributeTable::release(AttrId id) {
-  // Linear probing without tombstones: close the gap.
-  const std::size_t mask = index_.size() - 1;
-  std::size_t gap = slot_of(id);
-  index_[gap] = kNoAttr;
-  for (std::size_t at = (gap + 1) & mask; index_[at] != kNoAttr; at = (at + 1) & mask) {
-    const std::size_t home = slots_[index_[at]].hash & mask;
-    if (((at - home) & mask) >= ((at - gap) & mask)) {
-      index_[gap] = index_[at];
-      index_[at] = kNoAttr;
-      gap = at;
-    }
-  }
+  const auto hash_of = [this](AttrId other) { return widened(slots_[other].hash); };
+  index_.erase(hash_of(id), id, hash_of);
   slots_[id].attributes = {};
   free_.push_back(id);
-  --used_;
 }
 
 }  // namespace margay::bgp

@@ -5,9 +5,10 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <vector>
 
+#include "bgp/rib/id_index.h"
+#include "bgp/rib/slabs.h"
 #include "bgp/wire/attributes.h"
 
 namespace margay::bgp {
@@ -27,22 +28,19 @@ class AttributeTable {
   void unref(AttrId id) {
     if (id != kNoAttr && --slots_[id].refs == 0) release(id);
   }
-  [[nodiscard]] std::size_t size() const { return used_; }  // sets that are held
+  [[nodiscard]] std::size_t size() const { return index_.size(); }  // sets that are held
 
  private:
   struct Slot {
     Attributes attributes;
-    std::size_t hash = 0;
+    std::uint32_t hash = 0;
     std::uint32_t refs = 0;
   };
   void release(AttrId id);
-  void grow();
-  [[nodiscard]] std::size_t slot_of(AttrId id) const;
 
-  std::deque<Slot> slots_;  // [0] unused
+  Slabs<Slot> slots_;  // [0] unused
   std::vector<AttrId> free_;
-  std::vector<AttrId> index_;  // open addressing, size a power of two
-  std::size_t used_ = 0;
+  IdIndex index_;
 };
 
 }  // namespace margay::bgp

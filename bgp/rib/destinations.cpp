@@ -2,24 +2,33 @@
 #include "bgp/rib/destinations.h"
 
 namespace margay::bgp {
+namespace {
 
-Destinations::Destinations() : index_(64, kNone) {}
+constexpr unsigned kNearBits = 6;
+
+// Prefixes come in runs of neighbours: up to 64 of them lie side by side in the index, so that a
+// run does not miss the cache with each. Their tags differ all the same.
+std::size_t hash_of(const Prefix& p) {
+  if (p.addr().is_v6() || p.length() < kNearBits) return std::hash<Prefix>{}(p);
+  const std::uint32_t number = p.addr().v4_host_order() >> (32 - p.length());
+  const std::uint32_t near = number & ((1U << kNearBits) - 1);
+  std::size_t h = (std::size_t{number >> kNearBits} << 6 | p.length()) * 0x9e3779b97f4a7c15ULL;
+  h ^= h >> 32;
+  h = h >> kNearBits << kNearBits | near;
+  return h ^ std::size_t{near} << 58;
+}
+
+}  // namespace
 
 DestId Destinations::find(const Prefix& prefix) const {
-  const std::size_t mask = index_.size() - 1;
-  for (std::size_t at = std::hash<Prefix>{}(prefix)&mask; index_[at] != kNone;
-       at = (at + 1) & mask) {
-    if (dests_[index_[at]].prefix == prefix) return index_[at];
-  }
-  return kNone;
+  return index_.find(hash_of(prefix), [&](DestId id) { return dests_[id].prefix == prefix; });
 }
 
 DestId Destinations::find_or_add(const Prefix& prefix) {
-  const std::size_t mask = index_.size() - 1;
-  std::size_t at = std::hash<Prefix>{}(prefix)&mask;
-  for (; index_[at] != kNone; at = (at + 1) & mask) {
-    if (dests_[index_[at]].prefix == prefix) return index_[at];
-  }
+  const std::size_t hash = hash_of(prefix);
+  const DestId known =
+      index_.find(hash, [&](DestId other) { return dests_[other].prefix == prefix; });
+  if (known != kNone) return known;
   DestId id = 0;
   if (free_dests_.empty()) {
     id = static_cast<DestId>(dests_.size());
@@ -31,40 +40,16 @@ DestId Destinations::find_or_add(const Prefix& prefix) {
   dests_[id] = Destination{};
   dests_[id].prefix = prefix;
   dests_[id].used = true;
-  index_[at] = id;
-  if (++used_ * 3 > index_.size() * 2) grow();
+  index_.insert(hash, id, [this](DestId other) { return hash_of(dests_[other].prefix); });
   return id;
-}
-
-void Destinations::grow() {
-  std::vector<DestId> bigger(index_.size() * 2, kNone);
-  const std::size_t mask = bigger.size() - 1;
-  for (const DestId id : index_) {
-    if (id == kNone) continue;
-    std::size_t at = std::hash<Prefix>{}(dests_[id].prefix) & mask;
-    while (bigger[at] != kNone) at = (at + 1) & mask;
-    bigger[at] = id;
-  }
-  index_ = std::move(bigger);
 }
 
 void Destinations::remove(DestId id) {
   MARGAY_ASSERT(dests_[id].paths == kNone && dests_[id].out_refs == 0);
-  const std::size_t mask = index_.size() - 1;
-  std::size_t gap = std::hash<Prefix>{}(dests_[id].prefix) & mask;
-  while (index_[gap] != id) gap = (gap + 1) & mask;
-  index_[gap] = kNone;
-  for (std::size_t at = (gap + 1) & mask; index_[at] != kNone; at = (at + 1) & mask) {
-    const std::size_t home = std::hash<Prefix>{}(dests_[index_[at]].prefix) & mask;
-    if (((at - home) & mask) >= ((at - gap) & mask)) {
-      index_[gap] = index_[at];
-      index_[at] = kNone;
-      gap = at;
-    }
-  }
+  index_.erase(hash_of(dests_[id].prefix), id,
+               [this](DestId other) { return hash_of(dests_[other].prefix); });
   dests_[id] = Destination{};
   free_dests_.push_back(id);
-  --used_;
 }
 
 PathId Destinations::add_path(DestId dest, const Path& path) {

@@ -8,13 +8,15 @@
 
 #include "base/ip.h"
 #include "bgp/rib/attribute_table.h"
+#include "bgp/rib/id_index.h"
+#include "bgp/rib/slabs.h"
 
 namespace margay::bgp {
 
 using DestId = std::uint32_t;
 using PathId = std::uint32_t;  // index of a record, not the identifier of RFC 7911
 using PeerId = std::uint16_t;
-inline constexpr std::uint32_t kNone = 0xffffffff;
+inline constexpr std::uint32_t kNone = IdIndex::kNone;
 inline constexpr PeerId kLocalPeer = 0;   // routes of our own
 inline constexpr PeerId kKernelPeer = 1;  // learnt from the kernel
 inline constexpr PeerId kFirstPeer = 2;
@@ -42,14 +44,13 @@ struct Destination {
 
 class Destinations {
  public:
-  Destinations();
   [[nodiscard]] DestId find(const Prefix& prefix) const;  // kNone: not there
   [[nodiscard]] DestId find_or_add(const Prefix& prefix);
   void remove(DestId id);  // without paths, not named by a group
   [[nodiscard]] Destination& operator[](DestId id) { return dests_[id]; }
   [[nodiscard]] const Destination& operator[](DestId id) const { return dests_[id]; }
   [[nodiscard]] DestId end() const { return static_cast<DestId>(dests_.size()); }
-  [[nodiscard]] std::size_t size() const { return used_; }
+  [[nodiscard]] std::size_t size() const { return index_.size(); }
 
   [[nodiscard]] Path& path(PathId id) { return paths_[id]; }
   [[nodiscard]] const Path& path(PathId id) const { return paths_[id]; }
@@ -62,13 +63,11 @@ class Destinations {
   }
 
  private:
-  void grow();
-  std::vector<Destination> dests_;
+  Slabs<Destination> dests_;
   std::vector<DestId> free_dests_;
-  std::vector<Path> paths_;
+  Slabs<Path> paths_;
   std::vector<PathId> free_paths_;
-  std::vector<DestId> index_;  // open addressing, size a power of two
-  std::size_t used_ = 0;
+  IdIndex index_;
 };
 
 }  // namespace margay::bgp

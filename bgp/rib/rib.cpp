@@ -113,6 +113,7 @@ void Rib::remove_peer(PeerId id) {
   Peer& p = peer(id);
   if (p.up) session_down(id, false);
   p.removing = true;
+  ++removing_;
   p.kept = ++p.epoch;
   p.job.purge = true;
   start_job(id);
@@ -260,7 +261,6 @@ void Rib::announce(Peer& p, PeerId id, const wire::NlriEntry& e, AttrId received
     ++p.paths;
     ++p.fresh;
     if (usable != kNoAttr) ++p.accepted;
-    remember(p, id, dest);
     if (usable != kNoAttr) mark(dest);
     return;
   }
@@ -306,20 +306,6 @@ void Rib::mark(DestId id) {
   dirty_.push_back(id);
 }
 
-void Rib::remember(Peer& p, PeerId id, DestId dest) {
-  if (id < kFirstPeer) return;  // never purged as a whole
-  p.dests.push_back(dest);
-  if (p.job.active || p.dests.size() < 2 * p.paths + 1024) return;
-  auto& list = p.dests;
-  std::sort(list.begin(), list.end());
-  list.erase(std::unique(list.begin(), list.end()), list.end());
-  std::erase_if(list, [&](DestId d) {
-    bool held = false;
-    dests_.for_each_path(d, [&](PathId, const Path& path) { held = held || path.peer == id; });
-    return !held;
-  });
-}
-
 // --- background work -------------------------------------------------------------------------
 
 void Rib::start_job(PeerId id) {
@@ -329,8 +315,7 @@ void Rib::start_job(PeerId id) {
     return;
   }
   job.active = true;
-  job.kept = job.at = 0;
-  job.end = peer(id).dests.size();
+  job.at = 0;
   jobs_.push_back(id);
 }
 
@@ -362,20 +347,17 @@ void Rib::revise(Peer& p, PeerId id, DestId dest) {
 bool Rib::run_job(PeerId id, std::size_t& work) {
   Peer& p = peer(id);
   auto& job = p.job;
-  for (; job.at < job.end && work > 0; ++job.at, --work) {
-    const DestId dest = p.dests[job.at];
-    revise(p, id, dest);
-    bool held = false;
-    dests_.for_each_path(dest, [&](PathId, const Path& path) { held = held || path.peer == id; });
-    if (held) p.dests[job.kept++] = dest;
+  // How many paths may still have to be looked at: seldom any when all are fresh.
+  const auto left = [&] {
+    return job.refilter || p.kept != p.epoch ? p.paths : p.paths - p.fresh;
+  };
+  for (; left() != 0 && job.at < dests_.end() && work > 0; ++job.at, --work) {
+    if (dests_[job.at].paths != kNone) revise(p, id, job.at);
   }
-  if (job.at < job.end) return false;
-  p.dests.erase(p.dests.begin() + static_cast<std::ptrdiff_t>(job.kept),
-                p.dests.begin() + static_cast<std::ptrdiff_t>(job.end));
+  if (left() != 0 && job.at < dests_.end()) return false;
   if (job.again) {
     job.again = false;
-    job.kept = job.at = 0;
-    job.end = p.dests.size();
+    job.at = 0;
     return false;
   }
   job = {};
@@ -400,9 +382,11 @@ bool Rib::step(std::size_t work, std::vector<RouteChange>& changes) {
     dests_[id].dirty = false;
     select(id, changes);
   }
-  if (dirty_at_ < dirty_.size()) return true;
-  dirty_.clear();
-  dirty_at_ = 0;
+  if (dirty_at_ * 2 >= dirty_.size()) {
+    dirty_.erase(dirty_.begin(), dirty_.begin() + static_cast<std::ptrdiff_t>(dirty_at_));
+    dirty_at_ = 0;
+  }
+  if (!dirty_.empty()) return true;
   bool more = !jobs_.empty();
   // Destinations are numbered: filling needs them at rest, so it comes last.
   for (auto& g : groups_) more = fill(*g, work) || more;
@@ -419,8 +403,10 @@ void Rib::tidy() {
     if (d.used && !d.dirty && d.paths == kNone && d.out_refs == 0) dests_.remove(id);
   }
   released_.clear();
-  for (std::size_t id = kFirstPeer; id < peers_.size(); ++id) {
-    if (peers_[id] && peers_[id]->removing && !peers_[id]->job.active) peers_[id] = nullptr;
+  for (std::size_t id = kFirstPeer; id < peers_.size() && removing_ > 0; ++id) {
+    if (!peers_[id] || !peers_[id]->removing || peers_[id]->job.active) continue;
+    peers_[id] = nullptr;
+    --removing_;
   }
 }
 
@@ -500,6 +486,7 @@ void Rib::move_group(PeerId id) {
   }
   leave(id);
   join(id);
+  news_ = true;
 }
 
 SharedBytes Rib::difference(PeerId id) {

@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "bgp/policy/evaluate.h"
@@ -69,7 +70,10 @@ class Rib {
   void set_config(RibConfig config);
   // While deferred (RFC 4724 4.1) routes are taken in, but none is selected: neither the kernel nor
   // a peer hears anything.
-  void set_deferred(bool deferred) { deferred_ = deferred; }
+  void set_deferred(bool deferred) {
+    deferred_ = deferred;
+    news_ = true;
+  }
   void set_originated(const std::vector<OriginatedRoute>& routes);
   // All that are worth knowing: offered to peers, as the export policy says, and the way to next
   // hops. They never keep a route of BGP's out of the kernel: theirs may go.
@@ -94,6 +98,9 @@ class Rib {
   // Everything that the kernel should have, from the table as it is.
   void dump_kernel(std::vector<RouteChange>& changes) const;
 
+  // Whether next_output() of any peer may have got something from step() or a change of
+  // configuration since the last call.
+  [[nodiscard]] bool take_news() { return std::exchange(news_, false); }
   // The next bytes for an established peer, null: nothing now.
   [[nodiscard]] SharedBytes next_output(PeerId id);
 
@@ -141,7 +148,6 @@ class Rib {
   [[nodiscard]] Refusal refusal(const Peer& p, const Attributes& a) const;
   [[nodiscard]] AttrId imported(const Peer& p, const Prefix& prefix, AttrId received, bool usable);
   void accept(Peer& p, PeerId id, const wire::Nlri& nlri, Attributes&& attributes);
-  void remember(Peer& p, PeerId id, DestId dest);
   static void age(Peer& p);
   void start_job(PeerId id);
   bool run_job(PeerId id, std::size_t& work);
@@ -191,6 +197,8 @@ class Rib {
   std::vector<DestId> dirty_;
   std::size_t dirty_at_ = 0;
   bool deferred_ = false;
+  bool news_ = false;
+  std::size_t removing_ = 0;  // peers that go when their routes have gone
   std::vector<PeerId> jobs_;  // peers with routes to purge or to filter again
   std::unordered_map<Prefix, AttrId> originated_;
   KernelView view_;

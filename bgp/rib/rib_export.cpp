@@ -89,7 +89,7 @@ void Rib::export_to(Group& g, DestId id) {
   if (g.out.key().encode.add_path) return export_paths(g, id);
   const AttrId out =
       d.best == kNoAttr ? kNoAttr : export_attributes(g, d.prefix, d.best, d.best_peer);
-  (void)g.out.set(id, 0, out, d.best_peer);
+  news_ = g.out.set(id, 0, out, d.best_peer) || news_;
 }
 
 // RFC 7911 with all paths, as Calico asks for. A path is named by the number of its record: unique
@@ -112,7 +112,7 @@ void Rib::export_paths(Group& g, DestId id) {
   auto old = have.begin();
   const auto withdraw_below = [&](std::uint32_t limit) {
     for (; old != have.end() && old->first < limit; ++old) {
-      (void)g.out.set(id, old->first, kNoAttr, kLocalPeer);
+      news_ = g.out.set(id, old->first, kNoAttr, kLocalPeer) || news_;
     }
   };
   for (const auto& [path_id, source] : want) {
@@ -121,7 +121,7 @@ void Rib::export_paths(Group& g, DestId id) {
     const AttrId out = export_attributes(g, dests_[id].prefix, in, source);
     const bool named = old != have.end() && old->first == path_id;
     if (named) ++old;
-    if (named || out != kNoAttr) (void)g.out.set(id, path_id, out, source);
+    if (named || out != kNoAttr) news_ = g.out.set(id, path_id, out, source) || news_;
   }
   withdraw_below(kNone);
 }
@@ -223,7 +223,7 @@ bool Rib::fill(Group& g, std::size_t& work) {
   for (; g.fill_at < dests_.end() && work > 0; ++g.fill_at, --work) export_to(g, g.fill_at);
   if (g.fill_at < dests_.end()) return true;
   g.filling = false;
-  g.filled = true;
+  g.filled = news_ = true;
   return false;
 }
 

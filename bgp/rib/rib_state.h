@@ -32,16 +32,14 @@ struct Rib::Peer {
   std::uint16_t kept = 0;   // the epoch whose paths are held as stale; equal to `epoch`: none
   std::size_t filters = 0;  // equal numbers, equal filters
 
-  // Destinations with a path of this peer; may name some twice, and some that are gone.
-  std::vector<DestId> dests;
   std::uint64_t paths = 0, accepted = 0, fresh = 0;
 
-  // One pass over `dests`: [0, kept) is done, [at, end) is to be done.
+  // One pass over all destinations, so far up to `at`.
   struct Job {
     bool active = false, again = false;
     bool purge = false;     // drop what is neither fresh nor kept
     bool refilter = false;  // apply the import filters once more
-    std::size_t kept = 0, at = 0, end = 0;
+    DestId at = 0;
   } job;
 
   Group* group = nullptr;

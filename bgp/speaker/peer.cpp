@@ -217,7 +217,7 @@ void SpeakerPeer::session_up(Connection c) {
     });
   }
   context_.owner.session_changed(config_.name, true, {});
-  context_.owner.work_arrived();
+  context_.owner.output_due(*this);
 }
 
 void SpeakerPeer::channel_up(Channel& channel, const Ip& next_hop) {
@@ -280,7 +280,7 @@ void SpeakerPeer::on_refresh(const wire::RouteRefresh& request) {
     default:
       return;  // RFC 7313 5: unknown subtypes are ignored
   }
-  context_.owner.work_arrived();
+  context_.owner.output_due(*this);
 }
 
 void SpeakerPeer::end_of_rib(Family family) {
@@ -459,7 +459,7 @@ void SpeakerPeer::flush() {
   std::size_t written = 0;
   while (conn.stream && write_pending(conn)) {
     if (written >= kFlushBytes) {
-      context_.owner.work_arrived();
+      context_.owner.output_due(*this);
       return;
     }
     for (std::size_t i = 0; i < channels_.size() && !conn.chunk; ++i) {

@@ -18,10 +18,13 @@
 
 namespace margay::bgp {
 
+class SpeakerPeer;
+
 class PeerOwner {
  public:
   virtual ~PeerOwner() = default;
   virtual void work_arrived() = 0;                        // the tables have something to do
+  virtual void output_due(SpeakerPeer& peer) = 0;         // flush() it in a moment
   virtual void peer_synced() = 0;                         // a peer has sent all its routes
   virtual void bury(std::unique_ptr<Stream> stream) = 0;  // destroy it, but not right now
   virtual void count_update(bool sent) = 0;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <unordered_map>
 
 #include "base/log.h"
 #include "base/random.h"
@@ -40,6 +41,10 @@ class Speaker::Impl : public PeerOwner {
   [[nodiscard]] RouteView view();
 
   void work_arrived() override;
+  void output_due(SpeakerPeer& peer) override {
+    due_.push_back(&peer);
+    work_arrived();
+  }
   void peer_synced() override { work_arrived(); }
   void bury(std::unique_ptr<Stream> stream) override;
   void count_update(bool sent) override { (sent ? updates_out_ : updates_in_).add(); }
@@ -60,7 +65,8 @@ class Speaker::Impl : public PeerOwner {
   void on_accept(std::unique_ptr<Stream> stream);
   void set_static_routes();
   [[nodiscard]] SpeakerIdentity identity() const { return {config_.router_id, config_.cluster_id}; }
-  void count_peers();
+  void count(Counted& peer, bool up);
+  void flush();
 
   EventLoop& loop_;
   Transport& transport_;
@@ -74,6 +80,9 @@ class Speaker::Impl : public PeerOwner {
   SpeakerIdentity identity_in_use_;
   Rib rib_;
   std::map<std::string, Counted> peers_;
+  std::unordered_multimap<Ip, SpeakerPeer*> by_address_;
+  std::size_t established_ = 0;
+  std::vector<SpeakerPeer*> due_;  // to be flushed; may name one twice
   std::unique_ptr<Transport::Listener> listener_;
   ListenOptions listening_on_;
   std::string listen_error_;
@@ -128,7 +137,6 @@ void Speaker::Impl::set_config(SpeakerConfig config) {
   set_peers(config_.peers);
   configured_ = true;
   listen();
-  count_peers();
   work_arrived();
 }
 
@@ -147,6 +155,8 @@ void Speaker::Impl::set_peers(const std::vector<PeerConfig>& wanted) {
       continue;
     }
     have.stop(cease(gone ? wire::subcode::deconfigured : wire::subcode::config_change));
+    count(it->second, false);
+    std::erase(due_, &have);
     it = peers_.erase(it);
   }
   const SpeakerPeer::Context context{loop_, transport_, rib_, *this};
@@ -160,6 +170,11 @@ void Speaker::Impl::set_peers(const std::vector<PeerConfig>& wanted) {
     entry.peer = std::make_unique<SpeakerPeer>(context, *want, start);
     entry.peer->start();
   }
+  by_address_.clear();
+  for (auto& [name, entry] : peers_) {
+    by_address_.emplace(entry.peer->config().session.address, entry.peer.get());
+  }
+  peers_gauge_.set(static_cast<double>(peers_.size()));
 }
 
 void Speaker::Impl::listen() {
@@ -235,9 +250,10 @@ void Speaker::Impl::stop(bool leave_forwarding) {
 void Speaker::Impl::on_accept(std::unique_ptr<Stream> stream) {
   if (stopped_) return;
   const Ip remote = stream->remote();
-  for (auto& [name, entry] : peers_) {
-    if (!entry.peer->accepts(remote)) continue;
-    entry.peer->accept(std::move(stream));
+  const auto [first, last] = by_address_.equal_range(remote);
+  for (auto it = first; it != last; ++it) {
+    if (!it->second->accepts(remote)) continue;
+    it->second->accept(std::move(stream));
     return;
   }
   log::debug("bgp_connection_refused", kv("remote", remote));
@@ -255,20 +271,17 @@ void Speaker::Impl::bury(std::unique_ptr<Stream> stream) {
 void Speaker::Impl::session_changed(const std::string& peer, bool up, const std::string& reason) {
   transitions_.add();
   const auto it = peers_.find(peer);
-  if (it != peers_.end()) it->second.up = up;
+  if (it != peers_.end()) count(it->second, up);
   if (up) {
     log::info("bgp_session_up", kv("peer", peer));
   } else {
     log::info("bgp_session_down", kv("peer", peer), kv("reason", reason));
   }
-  count_peers();
 }
 
-void Speaker::Impl::count_peers() {
-  std::size_t up = 0;
-  for (const auto& [name, entry] : peers_) up += entry.up ? 1U : 0U;
-  peers_gauge_.set(static_cast<double>(peers_.size()));
-  established_gauge_.set(static_cast<double>(up));
+void Speaker::Impl::count(Counted& peer, bool up) {
+  if (std::exchange(peer.up, up) != up) up ? ++established_ : --established_;
+  established_gauge_.set(static_cast<double>(established_));
 }
 
 // --- work ------------------------------------------------------------------------------------
@@ -283,6 +296,17 @@ void Speaker::Impl::work_arrived() {
   });
 }
 
+void Speaker::Impl::flush() {
+  std::vector<SpeakerPeer*> due = std::exchange(due_, {});
+  if (rib_.take_news()) {
+    due.clear();
+    for (auto& [name, entry] : peers_) due.push_back(entry.peer.get());
+  }
+  for (SpeakerPeer* peer : due) {
+    if (peer->established()) peer->flush();
+  }
+}
+
 void Speaker::Impl::work() {
   std::vector<RouteChange> changes;
   const bool more = rib_.step(kWorkPerStep, changes);
@@ -290,9 +314,7 @@ void Speaker::Impl::work() {
     std::erase_if(changes, [&](const RouteChange& c) { return static_routes_.contains(c.prefix); });
   }
   if (!changes.empty()) sink_.apply(std::move(changes));
-  for (auto& [name, entry] : peers_) {
-    if (entry.peer->established()) entry.peer->flush();
-  }
+  flush();
   prefixes_gauge_.set(static_cast<double>(rib_.destinations().size()));
   if (more) {
     work_arrived();

@@ -61,12 +61,18 @@ std::string to_string(const Community& community) {
   return std::to_string(l.global) + ":" + std::to_string(l.local1) + ":" + std::to_string(l.local2);
 }
 
-void AsPath::append(Segment type, std::span<const std::uint32_t> numbers) {
+void AsPath::append_to(Words& words, Segment type, std::span<const std::uint32_t> numbers) {
   MARGAY_ASSERT(numbers.size() <= kMaxSegment);
   if (numbers.empty()) return;
-  words_.push_back(static_cast<std::uint32_t>(type) << 16 |
-                   static_cast<std::uint32_t>(numbers.size()));
-  words_.insert(words_.end(), numbers.begin(), numbers.end());
+  words.push_back(static_cast<std::uint32_t>(type) << 16 |
+                  static_cast<std::uint32_t>(numbers.size()));
+  words.insert(words.end(), numbers.begin(), numbers.end());
+}
+
+void AsPath::append(Segment type, std::span<const std::uint32_t> numbers) {
+  Words words(words_.begin(), words_.end());
+  append_to(words, type, numbers);
+  *this = AsPath(words);
 }
 
 void AsPath::prepend(std::span<const Asn> numbers) {
@@ -132,6 +138,15 @@ std::string AsPath::to_string() const {
   return out;
 }
 
+void UnknownAttributes::add(std::uint8_t flags, std::uint8_t type,
+                            std::span<const std::uint8_t> value) {
+  MARGAY_ASSERT(value.size() <= 0xffff);
+  std::vector<std::uint8_t> one = {flags, type, static_cast<std::uint8_t>(value.size() >> 8),
+                                   static_cast<std::uint8_t>(value.size())};
+  one.insert(one.end(), value.begin(), value.end());
+  bytes_.insert(bytes_.end(), one.begin(), one.end());
+}
+
 std::size_t Attributes::hash() const {
   Hasher h;
   h.add(static_cast<std::uint64_t>(origin) | std::uint64_t{atomic_aggregate} << 8 |
@@ -149,10 +164,7 @@ std::size_t Attributes::hash() const {
     h.add(c.local2);
   }
   for (const auto c : cluster_list) h.add(c.value());
-  for (const auto& u : unknown) {
-    h.add(std::uint64_t{u.flags} << 8 | u.type);
-    h.add(u.value);
-  }
+  h.add(unknown.bytes());
   return h.value();
 }
 

@@ -14,6 +14,7 @@
 
 #include "base/ip.h"
 #include "base/types.h"
+#include "bgp/wire/short_list.h"
 
 namespace margay::bgp {
 
@@ -39,6 +40,10 @@ class AsPath {
  public:
   enum class Segment : std::uint8_t { set = 1, sequence = 2 };
   // One allocation: for each segment a word (type << 16 | count), then its AS numbers.
+  using Words = std::vector<std::uint32_t>;
+  AsPath() = default;
+  explicit AsPath(const Words& words) { words_.insert(words_.end(), words.begin(), words.end()); }
+  static void append_to(Words& words, Segment type, std::span<const std::uint32_t> numbers);
   [[nodiscard]] std::span<const std::uint32_t> words() const { return words_; }
   [[nodiscard]] bool empty() const { return words_.empty(); }
 
@@ -54,14 +59,14 @@ class AsPath {
   void for_each_segment(F&& f) const {
     for (std::size_t i = 0; i < words_.size();) {
       const std::size_t n = words_[i] & 0xffff;
-      f(static_cast<Segment>(words_[i] >> 16), std::span(words_).subspan(i + 1, n));
+      f(static_cast<Segment>(words_[i] >> 16), words().subspan(i + 1, n));
       i += n + 1;
     }
   }
   friend bool operator==(const AsPath&, const AsPath&) = default;
 
  private:
-  std::vector<std::uint32_t> words_;
+  ShortList<std::uint32_t> words_;
 };
 
 struct Aggregator {
@@ -70,11 +75,24 @@ struct Aggregator {
   friend bool operator==(const Aggregator&, const Aggregator&) = default;
 };
 
-struct UnknownAttribute {
-  std::uint8_t flags = 0;
-  std::uint8_t type = 0;
-  std::vector<std::uint8_t> value;
-  friend bool operator==(const UnknownAttribute&, const UnknownAttribute&) = default;
+// Attributes that are not understood: their flags and types (one byte each) and values.
+class UnknownAttributes {
+ public:
+  void add(std::uint8_t flags, std::uint8_t type, std::span<const std::uint8_t> value);
+  [[nodiscard]] std::span<const std::uint8_t> bytes() const { return bytes_; }
+  template <typename F>  // f(flags, type, value)
+  void for_each(F&& f) const {
+    for (auto left = bytes(); !left.empty();) {
+      const std::size_t n = std::size_t{left[2]} << 8 | left[3];
+      f(left[0], left[1], left.subspan(kHead, n));
+      left = left.subspan(kHead + n);
+    }
+  }
+  friend bool operator==(const UnknownAttributes&, const UnknownAttributes&) = default;
+
+ private:
+  static constexpr std::size_t kHead = 4;  // flags, type, length
+  ShortList<std::uint8_t> bytes_;
 };
 
 struct Attributes {
@@ -87,11 +105,11 @@ struct Attributes {
   std::optional<RouterId> originator_id;
   std::optional<Aggregator> aggregator;
   AsPath as_path;
-  std::vector<std::uint32_t> communities;
-  std::vector<std::uint64_t> extended_communities;
-  std::vector<LargeCommunity> large_communities;
-  std::vector<RouterId> cluster_list;
-  std::vector<UnknownAttribute> unknown;
+  ShortList<std::uint32_t> communities;
+  ShortList<std::uint64_t> extended_communities;
+  ShortList<LargeCommunity> large_communities;
+  ShortList<RouterId> cluster_list;
+  UnknownAttributes unknown;
   friend bool operator==(const Attributes&, const Attributes&) = default;
 
   [[nodiscard]] std::size_t hash() const;

@@ -73,6 +73,8 @@ bool nlri_is_sound(Family family, bool add_path, Bytes bytes) {
 bool decode_as_path(Bytes value, bool as4, AsPath& out) {
   Reader r(value);
   std::array<std::uint32_t, 255> numbers{};
+  AsPath::Words words;
+  words.reserve(value.size() / 2 + 1);
   while (!r.empty()) {
     const std::uint8_t type = r.u8();
     const std::size_t n = r.u8();
@@ -82,9 +84,20 @@ bool decode_as_path(Bytes value, bool as4, AsPath& out) {
       if (numbers[i] == 0) return false;  // RFC 7607 2
     }
     if (!r.ok()) return false;
-    out.append(static_cast<AsPath::Segment>(type), std::span(numbers).first(n));
+    AsPath::append_to(words, static_cast<AsPath::Segment>(type), std::span(numbers).first(n));
   }
+  if (r.ok()) out = AsPath(words);
   return r.ok();
+}
+
+// All items at once: a list grows by copying itself.
+template <typename List, typename Read>
+void read_list(Bytes value, List& out, Read read) {
+  std::vector<typename List::value_type> items;
+  items.reserve(value.size() / sizeof(typename List::value_type));
+  for (Reader r(value); !r.empty();) items.push_back(read(r));
+  out.clear();
+  out.insert(out.end(), items.begin(), items.end());
 }
 
 class UpdateDecoder {
@@ -267,7 +280,7 @@ class UpdateDecoder {
     switch (type) {
       case communities:  // 7.8
         if (!whole(4)) return withdraw(type);
-        while (!r.empty()) a.communities.push_back(r.u32());
+        read_list(value, a.communities, [](Reader& l) { return l.u32(); });
         break;
       case originator_id:  // 7.9
         if (!context_.internal) return discard(type);
@@ -277,21 +290,21 @@ class UpdateDecoder {
       case cluster_list:  // 7.10
         if (!context_.internal) return discard(type);
         if (!whole(4)) return withdraw(type);
-        while (!r.empty()) a.cluster_list.emplace_back(r.u32());
+        read_list(value, a.cluster_list, [](Reader& l) { return RouterId(l.u32()); });
         break;
       case extended_communities:  // 7.14
         if (!whole(8)) return withdraw(type);
-        while (!r.empty()) a.extended_communities.push_back(r.u64());
+        read_list(value, a.extended_communities, [](Reader& l) { return l.u64(); });
         break;
       case large_communities:  // RFC 8092 5
         if (!whole(12)) return withdraw(type);
-        while (!r.empty()) {
+        read_list(value, a.large_communities, [](Reader& l) {
           LargeCommunity c;
-          c.global = r.u32();
-          c.local1 = r.u32();
-          c.local2 = r.u32();
-          a.large_communities.push_back(c);
-        }
+          c.global = l.u32();
+          c.local1 = l.u32();
+          c.local2 = l.u32();
+          return c;
+        });
         break;
       default:
         break;
@@ -303,9 +316,7 @@ class UpdateDecoder {
     // routes is enough, as for any other attribute that cannot be understood.
     if ((flags & kOptional) == 0) return withdraw(type);
     if ((flags & kTransitive) == 0) return;  // RFC 4271 5: quietly ignored
-    u_.attributes.unknown.push_back({static_cast<std::uint8_t>(kOptional | kTransitive | kPartial),
-                                     type,
-                                     {value.begin(), value.end()}});
+    u_.attributes.unknown.add(kOptional | kTransitive | kPartial, type, value);
   }
 
   void decode_mp_reach(Bytes value) {
@@ -353,23 +364,23 @@ class UpdateDecoder {
     const unsigned have = a.as_path.length();
     const unsigned want = as4_path_->length();
     if (have < want) return;
-    AsPath merged;
+    AsPath::Words merged;
     unsigned keep = have - want;
     a.as_path.for_each_segment([&](AsPath::Segment type, std::span<const std::uint32_t> numbers) {
       if (keep == 0) return;
       if (type == AsPath::Segment::set) {
-        merged.append(type, numbers);
+        AsPath::append_to(merged, type, numbers);
         --keep;
       } else {
         const auto n = std::min<std::size_t>(keep, numbers.size());
-        merged.append(type, numbers.first(n));
+        AsPath::append_to(merged, type, numbers.first(n));
         keep -= static_cast<unsigned>(n);
       }
     });
     as4_path_->for_each_segment([&](AsPath::Segment type, std::span<const std::uint32_t> numbers) {
-      merged.append(type, numbers);
+      AsPath::append_to(merged, type, numbers);
     });
-    a.as_path = std::move(merged);
+    a.as_path = AsPath(merged);
   }
 
   void check_mandatory() {  // 3 d

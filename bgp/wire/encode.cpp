@@ -110,7 +110,9 @@ void put_attributes(Buffer& out, const Attributes& a, bool with_next_hop, bool a
              put_u32(v, c.local1);
              put_u32(v, c.local2);
            });
-  for (const auto& u : a.unknown) put_attribute(out, u.flags, u.type, u.value);
+  a.unknown.for_each([&](std::uint8_t flags, std::uint8_t type, Bytes value) {
+    put_attribute(out, flags, type, value);
+  });
 }
 
 void put_mp_head(Buffer& out, std::uint8_t type, Family family) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A network of BGP transports in memory and virtual time: connections with latency and a bounded
-// window, refusals, resets, and pairs of addresses between which nothing passes any more.
+// window, refusals, resets, and pairs of addresses between which nothing passes any more. As with
+// TCP what is sent on a connection arrives in order, whatever the latency does meanwhile.
 #pragma once
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <random>
 #include <set>
 #include <utility>
 #include <vector>
@@ -23,6 +25,7 @@ class SimNetwork {
   explicit SimNetwork(SimLoop& loop) : loop_(loop) {}
 
   Clock::duration latency = std::chrono::milliseconds(1);
+  Clock::duration jitter{0};       // up to so much more, drawn for every arrival
   std::size_t window = 64 * 1024;  // bytes under way in one direction
   std::uint64_t connections = 0;   // made so far
   std::uint64_t bytes = 0;         // delivered so far
@@ -56,6 +59,7 @@ class SimNetwork {
     StreamEvents events;
     bool adopted = false, closed = false, blocked = false;
     std::size_t in_flight = 0;        // towards this end
+    Clock::time_point last_arrival;   // of what is on the way to this end
     std::vector<std::uint8_t> early;  // before it was adopted
     std::optional<int> early_close;
   };
@@ -100,17 +104,36 @@ class SimNetwork {
     std::map<Ip, std::string> passwords;
   };
 
+  // Something that arrives at one end of a connection, after all that is on the way to it.
   template <typename F>
-  void later(F&& f) {
+  void arrive(End& end, F&& f) {
+    const auto now = loop_.now();
+    end.last_arrival = std::max(end.last_arrival, now + latency + drawn());
+    after(end.last_arrival - now, std::forward<F>(f));
+  }
+  template <typename F>
+  void after(Clock::duration delay, F&& f) {
     const auto it = timers_.insert(timers_.end(), nullptr);
-    *it = loop_.after(latency, [this, it, f = std::forward<F>(f)] {
+    *it = loop_.after(delay, [this, it, f = std::forward<F>(f)] {
       const auto keep = std::move(*it);
       timers_.erase(it);
       f();
     });
   }
+  [[nodiscard]] Clock::duration drawn() {
+    return jitter.count() == 0
+               ? jitter
+               : Clock::duration(static_cast<Clock::rep>(random_()) % jitter.count());
+  }
   [[nodiscard]] bool is_cut(const Conn& c) const {
     return cut_.contains({c.ends[0].address, c.ends[1].address});
+  }
+
+  void remember(const ConnPtr& c) {
+    conns_.push_back(c);
+    if (conns_.size() < tidy_at_) return;
+    std::erase_if(conns_, [](const auto& w) { return w.expired(); });
+    tidy_at_ = 2 * conns_.size() + 64;
   }
 
   std::size_t send(const ConnPtr& c, int side, std::span<const std::uint8_t> data) {
@@ -121,9 +144,9 @@ class SimNetwork {
     if (n < data.size()) c->ends[static_cast<std::size_t>(side)].blocked = true;
     if (n == 0) return 0;
     to.in_flight += n;
-    later([this, c, side,
-           copy = std::vector<std::uint8_t>(data.begin(),
-                                            data.begin() + static_cast<std::ptrdiff_t>(n))] {
+    arrive(to, [this, c, side,
+                copy = std::vector<std::uint8_t>(data.begin(),
+                                                 data.begin() + static_cast<std::ptrdiff_t>(n))] {
       if (!is_cut(*c)) deliver(c, 1 - side, copy);
     });
     return n;
@@ -150,7 +173,7 @@ class SimNetwork {
   }
 
   void close_end(const ConnPtr& c, int side, int error) {
-    later([this, c, side, error] {
+    arrive(c->ends[static_cast<std::size_t>(side)], [this, c, side, error] {
       End& e = c->ends[static_cast<std::size_t>(side)];
       if (e.closed || (error == 0 && is_cut(*c))) return;
       if (!e.adopted) {
@@ -168,6 +191,8 @@ class SimNetwork {
   std::set<std::pair<Ip, Ip>> cut_;
   std::list<EventLoop::Timer> timers_;
   std::vector<std::weak_ptr<Conn>> conns_;
+  std::size_t tidy_at_ = 64;
+  std::minstd_rand random_{1};
 };
 
 // The transport of one machine with the given addresses.
@@ -190,7 +215,7 @@ class SimTransport : public Transport {
     c->ends[0].events = std::move(events);
     c->ends[0].adopted = true;
     auto stream = std::make_unique<SimNetwork::SimStream>(net_, c, 0);
-    net_.later([net = &net_, c, port = o.port, password = o.password] {
+    net_.arrive(c->ends[1], [net = &net_, c, port = o.port, password = o.password] {
       answer(*net, c, port, password);
     });
     return stream;
@@ -200,11 +225,15 @@ class SimTransport : public Transport {
     auto& s = static_cast<SimNetwork::SimStream&>(accepted);
     auto& end = s.conn()->ends[static_cast<std::size_t>(s.side())];
     end.events = std::move(events);
-    end.adopted = true;
-    if (end.early.empty() && !end.early_close) return;
-    net_.later([net = &net_, c = s.conn(), side = s.side()] {
+    if (end.early.empty() && !end.early_close) {
+      end.adopted = true;
+      return;
+    }
+    // What comes until then joins what was early.
+    net_.after(Clock::duration::zero(), [net = &net_, c = s.conn(), side = s.side()] {
       auto& e = c->ends[static_cast<std::size_t>(side)];
       if (e.closed) return;
+      e.adopted = true;
       const auto early = std::exchange(e.early, {});
       const auto f = e.events.on_data;
       if (!early.empty()) f(early);
@@ -263,8 +292,7 @@ class SimTransport : public Transport {
     // A segment with the wrong signature is dropped: the dialler hears nothing.
     if ((rule == wanted.end() ? std::string() : rule->second) != password) return;
     ++net.connections;
-    std::erase_if(net.conns_, [](const auto& w) { return w.expired(); });
-    net.conns_.push_back(c);
+    net.remember(c);
     auto accepted = std::make_unique<SimNetwork::SimStream>(net, c, 1);
     const auto connected = dialler.events.on_connected;
     const auto on_accept = it->second->on_accept;

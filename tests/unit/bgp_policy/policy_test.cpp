@@ -185,7 +185,7 @@ TEST(ExportDecider, adds_the_communities_of_every_range_that_holds_the_route) {
   const ExportDecider decider(policy);
   Attributes a;
   EXPECT_TRUE(decider.add_communities(prefix("10.65.1.0/26"), a));
-  EXPECT_EQ(a.communities, (std::vector<std::uint32_t>{1, 2}));
+  EXPECT_EQ(a.communities, (ShortList<std::uint32_t>{1, 2}));
   EXPECT_EQ(a.large_communities.size(), 1U);
   EXPECT_FALSE(decider.add_communities(prefix("192.0.2.0/24"), a));
 }

@@ -95,7 +95,7 @@ TEST(RibExport, reflects_between_clients_and_others) {  // RFC 4456 6, 8
   const auto& a = b.told(c2, "10.65.1.0/26");
   EXPECT_EQ(a.next_hop, ip("10.1.0.2"));
   EXPECT_EQ(a.originator_id, RouterId(0x0a010002));
-  EXPECT_EQ(a.cluster_list, std::vector{RouterId(0x01000001)});
+  EXPECT_EQ(a.cluster_list, ShortList<RouterId>{RouterId(0x01000001)});
   EXPECT_EQ(b.withdrawals[c1], 0) << "nothing to withdraw from the source";
 }
 
@@ -139,7 +139,7 @@ TEST(RibExport, keeps_what_others_attached) {  // RFC 1997, 4360, 8092, and unkn
   a.communities = {0xfde90001};
   a.extended_communities = {0x0002fde900000064};
   a.large_communities = {{65001, 1, 2}};
-  a.unknown = {{0xe0, 99, {1, 2, 3}}};
+  a.unknown.add(0xe0, 99, std::vector<std::uint8_t>{1, 2, 3});
   b.announce(in, {"10.65.1.0/26"}, a);
   b.settle();
   for (const auto peer : {out, outside}) {
@@ -194,7 +194,7 @@ TEST(RibExport, applies_policy_filters_and_communities) {
   b.settle();
   EXPECT_EQ(b.told(plain), (Set{"10.65.1.0/26", "10.65.8.0/26"}));
   EXPECT_EQ(b.told(filtered), (Set{"10.65.1.0/26", "203.0.113.0/24"}));
-  EXPECT_EQ(b.told(plain, "10.65.1.0/26").communities, std::vector<std::uint32_t>{7});
+  EXPECT_EQ(b.told(plain, "10.65.1.0/26").communities, ShortList<std::uint32_t>{7});
   EXPECT_EQ(b.told(filtered, "203.0.113.0/24").as_path.to_string(), "1 65001");
   EXPECT_TRUE(b.told(filtered, "203.0.113.0/24").communities.empty()) << "the filter has decided";
 }

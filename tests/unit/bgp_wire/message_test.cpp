@@ -125,7 +125,7 @@ Attributes random_attributes(std::mt19937& random, Family f) {
   for (unsigned i = number() % 3; i > 0; --i) a.large_communities.push_back({number(), 2, 3});
   if (chance()) a.originator_id = RouterId(9);
   for (unsigned i = number() % 3; i > 0; --i) a.cluster_list.emplace_back(i);
-  if (chance()) a.unknown.push_back({0xe0, 99, {1, 2, 3}});
+  if (chance()) a.unknown.add(0xe0, 99, std::vector<std::uint8_t>{1, 2, 3});
   return a;
 }
 
@@ -217,7 +217,8 @@ TEST(UpdateWriter, counts_what_does_not_fit_and_goes_on) {
   UpdateWriter writer(stream, Family::v4, {});
   Attributes a;
   a.next_hop = ip("10.0.0.1");
-  a.communities.assign(2000, 7);
+  const std::vector<std::uint32_t> many(2000, 7);
+  a.communities.insert(a.communities.end(), many.begin(), many.end());
   writer.set_attributes(a);
   writer.announce(prefix("10.0.0.0/24"));
   a.communities.clear();
