@@ -7,7 +7,7 @@ from lab import observe, resources
 from lab.lab import CROSS_SUBNET, FAMILIES, ROUTED, Lab
 from lab.monitor import Monitor
 from lab.observe import PROTOCOL_BGP
-from lab.topology import OUTSIDE, TOR_ASN
+from lab.topology import OUTSIDE, OUTSIDE_HOST, TOR_ASN
 
 HOLD = 3  # seconds, as the lab's BGPConfiguration says
 
@@ -191,18 +191,76 @@ def test_routes_are_withdrawn_when_a_node_leaves(peers):
     come_back(peers)
 
 
+class Traffic:
+    """A packet a millisecond, both ways and in both families, between a pod and beyond the ToR."""
+
+    PORT = 8080
+
+    def __init__(self, lab, pod):
+        inside, outside = lab.fabric.probers[pod], lab.fabric.probers["tor"]
+        there = [lab.pods[pod].address(f) for f in FAMILIES]
+        self._lab = lab
+        self._ways = [(outside, inside, there), (inside, outside, list(OUTSIDE_HOST))]
+        self._before = [self._received(to) for _, to, _ in self._ways]
+        for way in self._ways:
+            self._flood(way, "start")
+
+    def _flood(self, way, do):
+        sender, _, addresses = way
+        return len(addresses) * sender.ask(op="flood", do=do, flow="traffic",
+                                           dsts=[(a, self.PORT) for a in addresses])
+
+    def _received(self, prober):
+        return prober.ask(op="received", port=self.PORT)
+
+    def lost(self):
+        """Ends it; how many packets of each way did not arrive, of how many."""
+        for way in self._ways:
+            self._flood(way, "stop")
+        sent = [self._flood(way, "count") for way in self._ways]
+
+        def missing():
+            return [n - self._received(way[1]) + before
+                    for n, way, before in zip(sent, self._ways, self._before)]
+
+        try:
+            self._lab.until(lambda: not any(missing()), 2)
+        except TimeoutError:
+            pass
+        return missing(), sent
+
+
+def nothing_lost(traffic):
+    lost, sent = traffic.lost()
+    assert lost == [0, 0] and min(sent) > 100, (lost, sent)
+
+
 def test_an_agent_that_restarts_keeps_its_routes_in_the_fabric(peers):
     """Graceful restart: neither the mesh nor the ToR withdraws anything while it is down."""
     agent = peers.agents["node-3"]
     blocks = {str(ROUTED.block(peers.nodes["node-3"], f)) for f in FAMILIES}
     come_back(peers)
     watched = [Monitor(ns, nftables=False) for ns in (peers.nodes["node-1"].ns, peers.fabric.tor)]
+    traffic = Traffic(peers, "on-node-3")
     agent.process.stop(signal.SIGTERM)
     peers.expect(peers.everyone(), 2)
     agent.start()
     come_back(peers)
+    nothing_lost(traffic)
     for monitor in watched:
         lost = [str(e) for e in monitor.drain()
                 if e.kind == "route" and e.deleted and e.detail["dst"] in blocks]
         monitor.close()
         assert not lost
+
+
+def test_a_tor_that_is_killed_and_recovers_loses_no_packet(peers):
+    """The nodes keep what it told them, and its kernel what they told it, until it is back."""
+    come_back(peers)
+    tor = peers.fabric.birds["tor"]
+    before = tor.routes()
+    traffic = Traffic(peers, "on-node-3")
+    tor.kill_and_recover()
+    come_back(peers)
+    peers.until(lambda: tor.routes().keys() >= before.keys(), 20, lambda: str(tor.routes()))
+    nothing_lost(traffic)

@@ -116,6 +116,34 @@ TEST_F(BirdTest, needs_the_same_password) {
   EXPECT_FALSE(all_up());
 }
 
+// Keys of a listening socket are charged to memory that is scarce by default: some 150 fit.
+TEST_F(BirdTest, a_thousand_peers_with_one_password_fit_into_one_listening_socket) {  // RFC 2385
+  Bird bird(bird_config("hold time 9; password \"sesame\";"));
+  std::vector<AcceptRule> rules;
+  for (std::uint64_t i = 2; i < 1002; ++i) {
+    rules.push_back({ip("10.99.0.0").plus(i), "sesame", std::nullopt});
+  }
+  auto listener = transport_.listen({{ip("10.99.0.1")}, 1790}, [](std::unique_ptr<Stream>) {});
+  ASSERT_TRUE(listener.ok()) << listener.error().message();
+  for (const auto& e : (*listener)->set_rules(rules)) ADD_FAILURE() << e.message();
+  listener->reset();
+
+  make_speaker();
+  auto c = config();
+  c.peers = {c.peers[0]};
+  for (std::size_t i = 1; i < rules.size(); ++i) {
+    const std::string address = rules[i].address.to_string();
+    c.peers.push_back(peer(("Global_" + address).c_str(), address.c_str(), "10.99.0.1"));
+  }
+  for (auto& p : c.peers) {
+    p.session.password = "sesame";
+    p.session.passive = true;  // so that the listener's key is what counts
+  }
+  speaker_->set_config(c);
+  EXPECT_TRUE(until([&] { return speaker_->status().peers[0].state == "up"; }))
+      << speaker_->status().peers[0].info;
+}
+
 TEST_F(BirdTest, takes_connections_when_it_is_passive) {
   Bird bird(bird_config());
   make_speaker();

@@ -169,6 +169,49 @@ TEST_P(DaemonTest, hears_all_paths_from_our_reflector) {
   EXPECT_TRUE(forgets("10.65.0.0/24", "10.99.0.3"));
 }
 
+// The daemon and one of ours reflect for the same two clients; the daemon goes.
+TEST_P(DaemonTest, a_client_of_two_reflectors_loses_one) {
+  if (GetParam() != Kind::bird && GetParam() != Kind::frr) return;  // what differs is our side only
+  Plan plan;
+  plan.as = kOurs;
+  plan.peers = {"10.99.0.1", "10.99.0.4"};
+  start(plan);
+  OurSide one(loop_), three(loop_), four(loop_);
+  auto reflector = config(3);
+  reflector.cluster_id = RouterId(0x0a630002);  // that of the daemon
+  for (const char* client : {"10.99.0.1", "10.99.0.4"}) {
+    reflector.peers.push_back(peer("10.99.0.3", client, kOurs));
+    reflector.peers.back().session.route_reflector_client = true;
+  }
+  three.speaker.set_config(reflector);
+  auto c = config(1);
+  for (auto* us : {&one, &four}) {
+    const std::string own = us == &one ? "10.99.0.1" : "10.99.0.4";
+    auto client = config(us == &one ? 1 : 4);
+    for (const char* r : {"10.99.0.2", "10.99.0.3"}) client.peers.push_back(peer(own, r, kOurs));
+    if (us == &one) c = client;
+    us->speaker.set_config(client);
+  }
+  c.originated = {{prefix("10.65.0.0/24"), kNormalPriority}};
+  one.speaker.set_config(c);
+  const auto hops = std::vector{ip("10.99.0.1")};
+  ASSERT_TRUE(until([&] {
+    const auto paths = four.speaker.routes();
+    return four.hops("10.65.0.0/24") == hops && paths.size() == 2;
+  })) << four.states()
+      << daemon_->log();
+  daemon_->kill();
+  bool kept = true;
+  EXPECT_TRUE(until([&] {
+    kept = kept && four.hops("10.65.0.0/24") == hops;
+    return !four.all_up() && !one.all_up();
+  })) << four.states();
+  EXPECT_TRUE(kept);
+  c.originated = {{prefix("10.65.7.0/24"), kNormalPriority}};
+  one.speaker.set_config(c);
+  EXPECT_TRUE(until([&] { return four.hops("10.65.7.0/24") == hops; })) << four.states();
+}
+
 TEST_P(DaemonTest, signs_its_segments) {  // RFC 2385
   Plan plan = tor_plan();
   plan.password = "sesame";

@@ -15,8 +15,8 @@ log "{log}" all;
 router id {router_id};
 protocol device {{ scan time 1; }}
 protocol direct {{ ipv4; ipv6; interface -"lo", "*"; }}
-protocol kernel {{ scan time 1; ipv4 {{ import none; export where source = RTS_BGP; }}; }}
-protocol kernel {{ scan time 1; ipv6 {{ import none; export where source = RTS_BGP; }}; }}
+protocol kernel {{ scan time 1; graceful restart on; ipv4 {{ import none; export where source = RTS_BGP; }}; }}
+protocol kernel {{ scan time 1; graceful restart on; ipv6 {{ import none; export where source = RTS_BGP; }}; }}
 """
 _STATIC = """\
 protocol static outside4 {{ ipv4; {v4} }}
@@ -26,7 +26,7 @@ _PEER = """\
 protocol bgp {name} {{
   local {local} as {asn};
   neighbor {peer} as {peer_asn};
-  hold time 9; keepalive time 3;
+  hold time 9; keepalive time 3; graceful restart on;
   connect delay time 1; connect retry time 1; error wait time 1, 2; error forget time 2;
   ipv{family} {{ import {imports}; export {exports}; }};
 }}
@@ -70,10 +70,20 @@ class Bird:
         self._dir, self.name = directory, name
         self._conf = directory / f"{name}.conf"
         self._ctl = directory / f"{name}.ctl"
+        self._ns = ns
         self._write(config)
-        self.process = Process(ns, name, ["bird", "-f", "-c", str(self._conf), "-s",
-                                          str(self._ctl)], directory)
+        self._start()
+
+    def _start(self, *more: str) -> None:
+        self._ctl.unlink(missing_ok=True)
+        self.process = Process(self._ns, self.name, ["bird", "-f", "-c", str(self._conf), "-s",
+                                                     str(self._ctl), *more], self._dir)
         self.process.wait_path(self._ctl)
+
+    def kill_and_recover(self) -> None:
+        """It dies, its kernel routes stay, and its successor says so (RFC 4724)."""
+        self.process.close()
+        self._start("-R")
 
     def _write(self, config: BirdConfig) -> None:
         self._conf.write_text(config.render(self._dir / f"{self.name}.bird.log"))
