@@ -112,7 +112,8 @@ def mesh(nodes: int = 500) -> Scenario:
 
 
 def fib(routes: int = 100_000) -> Scenario:
-    return Scenario((Group(1, more={"routes": routes}),), kernel=True, load=("--withdraw", "--raw"))
+    """The pause is for a speaker that keeps the routes of an earlier run until its peers are done."""
+    return Scenario((Group(1, more={"routes": routes}),), kernel=True, load=("--idle", "6", "--withdraw", "--raw"))
 
 
 def idle(sessions: int, seconds: float) -> Scenario:

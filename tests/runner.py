@@ -114,6 +114,24 @@ def unit(preset: str) -> Tally:
     return tally
 
 
+def long_simulation() -> Tally:
+    """Clusters of 1,000 nodes in one process: minutes, and gigabytes of memory."""
+    print("== simulation of large clusters", flush=True)
+    folder = build("release")
+    report = folder / "reports" / "simulation.xml"
+
+    def run(names: list[str]) -> list[Case]:
+        report.unlink(missing_ok=True)
+        subprocess.run([str(folder / "tests/bgp_speaker_test"), f"--gtest_filter={':'.join(names)}",
+                        f"--gtest_output=xml:{report}"], stdout=subprocess.DEVNULL,
+                       env=os.environ | {"MARGAY_LONG": "1"})
+        if report.exists():
+            return [case for case in read_junit(report) if "BigCluster" in case.name]
+        return [Case("bgp_speaker_test", "failed", "it wrote no report")]
+
+    return count(run(["*BigCluster*"]), run)
+
+
 def _program(case: ElementTree.Element, programs: Path, reports: Path, env: dict[str, str]) -> Tally:
     """A test program's cases from its own report; one that crashed, or has none, counts once."""
     name = case.get("name", "?")
@@ -176,6 +194,7 @@ def main() -> int:
         if options.what in ("full", "ci"):
             total.add(unit("asan"))
         if options.what == "full":
+            total.add(long_simulation())
             total.add(unit("tsan"))
     except subprocess.CalledProcessError as error:
         print(f"FAILED  {' '.join(error.cmd)}")

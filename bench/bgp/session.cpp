@@ -67,6 +67,7 @@ void Session::close() {
   if (up()) ++losses_;
   fd_ = Fd();
   state_ = State::down;
+  watched_for_writing = false;
   partial_.clear();
   out_.clear();
   sent_ = queued_at_ = 0;

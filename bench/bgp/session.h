@@ -52,6 +52,8 @@ class Session {
   void withdraw() { queue(routes_.withdraw); }
   void keep_alive(double time);
 
+  bool watched_for_writing = false;  // the owner's note
+
   // Its descriptor is ready. False: the connection has ended.
   bool on_readable(double time);
   bool on_writable();

@@ -51,6 +51,8 @@ double Swarm::last_event() const {
 }
 
 void Swarm::watch(Session& session, bool added) {
+  if (!added && session.watched_for_writing == session.wants_to_write()) return;
+  session.watched_for_writing = session.wants_to_write();
   epoll_event e{};
   e.events = EPOLLIN | (session.wants_to_write() ? unsigned{EPOLLOUT} : 0U);
   e.data.ptr = &session;

@@ -348,9 +348,7 @@ bool Rib::run_job(PeerId id, std::size_t& work) {
   Peer& p = peer(id);
   auto& job = p.job;
   // How many paths may still have to be looked at: seldom any when all are fresh.
-  const auto left = [&] {
-    return job.refilter || p.kept != p.epoch ? p.paths : p.paths - p.fresh;
-  };
+  const auto left = [&] { return job.refilter || p.kept != p.epoch ? p.paths : p.paths - p.fresh; };
   for (; left() != 0 && job.at < dests_.end() && work > 0; ++job.at, --work) {
     if (dests_[job.at].paths != kNone) revise(p, id, job.at);
   }
@@ -559,12 +557,6 @@ SharedBytes Rib::next_output(PeerId id) {
 RibCounters Rib::counters(PeerId id) const {
   const Peer& p = peer(id);
   return {p.paths, p.accepted, p.group == nullptr ? 0 : p.group->out.advertised(), p.fresh};
-}
-
-std::size_t Rib::prefixes() const {
-  std::size_t n = 0;
-  for (DestId d = 0; d < dests_.end(); ++d) n += dests_[d].best != kNoAttr ? 1U : 0U;
-  return n;
 }
 
 void Rib::dump_kernel(std::vector<RouteChange>& changes) const {

@@ -105,7 +105,7 @@ class Rib {
   [[nodiscard]] SharedBytes next_output(PeerId id);
 
   [[nodiscard]] RibCounters counters(PeerId id) const;
-  [[nodiscard]] std::size_t prefixes() const;  // with a usable path
+  [[nodiscard]] std::size_t prefixes() const { return prefixes_; }  // with a usable path
   [[nodiscard]] const Destinations& destinations() const { return dests_; }
   [[nodiscard]] const AttributeTable& attributes() const { return attributes_; }
   [[nodiscard]] bool is_stale(const Path& path) const;
@@ -198,6 +198,7 @@ class Rib {
   std::size_t dirty_at_ = 0;
   bool deferred_ = false;
   bool news_ = false;
+  std::size_t prefixes_ = 0;
   std::size_t removing_ = 0;  // peers that go when their routes have gone
   std::vector<PeerId> jobs_;  // peers with routes to purge or to filter again
   std::unordered_map<Prefix, AttrId> originated_;

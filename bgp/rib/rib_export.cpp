@@ -70,6 +70,8 @@ void Rib::select(DestId id, std::vector<RouteChange>& changes) {
   }
   hops_->unref(hops);
   const bool another = best != d.best || source != d.best_peer;
+  prefixes_ += best != kNoAttr ? 1U : 0U;
+  prefixes_ -= d.best != kNoAttr ? 1U : 0U;
   attributes_.ref(best);
   attributes_.unref(d.best);
   d.best = best;

@@ -184,8 +184,9 @@ void RoutePlane::Impl::want_forwarding() {
   }
   sysctls_.want(kV4, "1");
   if (!ipv6_) return;
-  routes_.foreign().for_each([&](const netlink::Route& r) {
-    if (r.protocol != kProtocolRa || r.dst != Prefix::containing(Ip::any(Family::v6), 0)) return;
+  const Prefix everything = Prefix::containing(Ip::any(Family::v6), 0);
+  routes_.foreign().for_each_to(everything, [&](const netlink::Route& r) {
+    if (r.protocol != kProtocolRa) return;
     for (const netlink::NextHop& hop : r.hops) {
       const link::Interface* i = links_.by_index(hop.interface);
       if (i == nullptr) continue;

@@ -51,6 +51,13 @@ class KernelRoutes {
       for (const netlink::Route& r : routes) f(r);
     }
   }
+  // Those to exactly this destination.
+  template <typename F>
+  void for_each_to(const Prefix& dst, F f) const {
+    const auto it = table_.find(dst);
+    if (it == table_.end()) return;
+    for (const netlink::Route& r : it->second) f(r);
+  }
 
  private:
   template <typename P>
