@@ -68,7 +68,7 @@ void Cache::begin_history(Revision oldest) {
 
 void Cache::apply(const std::vector<datastore::Event>& events, Revision upto,
                   Clock::time_point committed) {
-  log_.append(events, committed);
+  log_.append(events, upto, committed);
   for (const auto& e : events) {
     if (e.revision > revision_) set(e);
   }

@@ -11,39 +11,44 @@ void DeltaLog::reset(Revision base) {
   first_ = end() + 1;  // no place from before is ever valid again
   deltas_.clear();
   dropped_ = total_;
-  base_ = base;
+  base_ = whole_ = base;
 }
 
-void DeltaLog::add(std::string body, Revision upto, std::size_t entries,
+void DeltaLog::add(std::string body, Revision last, std::size_t entries,
                    Clock::time_point committed) {
   const auto size = body.size();
-  deltas_.push_back(
-      {std::make_shared<const std::string>(std::move(body)), upto, entries, total_, committed});
+  deltas_.push_back({std::make_shared<const std::string>(std::move(body)), whole_, last, entries,
+                     total_, committed});
   total_ += size;
 }
 
-void DeltaLog::append(const std::vector<datastore::Event>& events, Clock::time_point committed) {
+// A client that breaks off goes on after the last revision that it has all of: several events may
+// be of one revision, and one event may be in several pieces.
+void DeltaLog::append(const std::vector<datastore::Event>& events, Revision upto,
+                      Clock::time_point committed) {
   std::string body;
   std::size_t entries = 0;
-  Revision upto;
+  Revision last;
   const auto flush = [&] {
-    if (entries != 0) add(std::exchange(body, {}), upto, std::exchange(entries, 0), committed);
+    if (entries != 0) add(std::exchange(body, {}), last, std::exchange(entries, 0), committed);
   };
   for (const auto& e : events) {
     for (auto& piece : encode_entry(e)) {
+      if (last < e.revision) whole_ = std::max(whole_, last);
       if (body.size() + piece.size() > kMaxBody || entries == kMaxEntries) flush();
       body += piece;
       ++entries;
-      upto = e.revision;
+      last = e.revision;
     }
   }
+  if (last <= upto) whole_ = std::max(whole_, last);
   flush();
   trim();
 }
 
 void DeltaLog::trim() {
   while (bytes() > max_bytes_ && deltas_.size() > 1) {
-    base_ = deltas_.front().upto;
+    base_ = deltas_.front().last;
     dropped_ += deltas_.front().body->size();
     deltas_.pop_front();
     ++first_;
@@ -56,14 +61,14 @@ std::size_t DeltaLog::bytes_from(std::uint64_t sequence) const {
 }
 
 std::optional<DeltaLog::Place> DeltaLog::after(Revision revision) const {
-  const auto last = deltas_.empty() ? base_ : deltas_.back().upto;
+  const auto last = deltas_.empty() ? base_ : deltas_.back().last;
   if (revision < base_ || revision > last) return std::nullopt;
   // The first delta that goes beyond `revision`; the client may have its beginning.
   const auto it = std::upper_bound(deltas_.begin(), deltas_.end(), revision,
-                                   [](Revision r, const Delta& d) { return r < d.upto; });
+                                   [](Revision r, const Delta& d) { return r < d.last; });
   const auto index = static_cast<std::uint64_t>(it - deltas_.begin());
   if (it == deltas_.end()) return Place{end(), nullptr, {}};
-  const auto before = it == deltas_.begin() ? base_ : std::prev(it)->upto;
+  const auto before = it == deltas_.begin() ? base_ : std::prev(it)->last;
   if (before == revision) return Place{first_ + index, nullptr, {}};
   return Place{first_ + index + 1, typha::after(it->body, revision), it->upto};
 }

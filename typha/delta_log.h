@@ -19,8 +19,10 @@ class DeltaLog {
 
   // `base`: the revision after which the first change will come. Sequence numbers go on.
   void reset(Revision base);
-  // Events in revision order, all after the last one's; when they were committed, if that is known.
-  void append(const std::vector<datastore::Event>& events, Clock::time_point committed = {});
+  // Events in revision order, from the last one's on; up to which revision they are all there, and
+  // when they were committed, if that is known.
+  void append(const std::vector<datastore::Event>& events, Revision upto,
+              Clock::time_point committed = {});
 
   [[nodiscard]] std::uint64_t begin() const { return first_; }  // the oldest held
   [[nodiscard]] std::uint64_t end() const { return first_ + deltas_.size(); }
@@ -48,12 +50,13 @@ class DeltaLog {
  private:
   struct Delta {
     Body body;
-    Revision upto;
+    Revision upto;  // with this delta everything up to it has been sent
+    Revision last;  // of its entries: beyond `upto` if more of that revision follow
     std::size_t entries;
     std::uint64_t start;  // bytes of all deltas before this one, ever
     Clock::time_point committed;
   };
-  void add(std::string body, Revision upto, std::size_t entries, Clock::time_point committed);
+  void add(std::string body, Revision last, std::size_t entries, Clock::time_point committed);
   void trim();
 
   std::size_t max_bytes_;
@@ -62,6 +65,7 @@ class DeltaLog {
   std::uint64_t total_ = 0;    // bytes ever added
   std::uint64_t dropped_ = 0;  // of them, no longer held
   Revision base_;              // of what is before the first delta held
+  Revision whole_;             // up to which everything was appended
 };
 
 }  // namespace margay::typha

@@ -138,13 +138,13 @@ void Fanout::follow(Client& c) {
     return begin_snapshot(c);
   }
   if (c.head) {
-    c.sent = c.head_upto;
+    c.sent = std::max(c.sent, c.head_upto);
     return send(c, Kind::delta, c.sent, {std::exchange(c.head, nullptr)});
   }
   if (c.next_delta < cache_.log().end()) {
     auto run = cache_.log().run(c.next_delta);
     c.next_delta = run.next;
-    c.sent = run.upto;
+    c.sent = std::max(c.sent, run.upto);
     const bool told = run.committed != Clock::time_point{};
     const auto age = std::chrono::duration_cast<std::chrono::microseconds>(
         told ? loop_.now() - run.committed : Clock::duration{});

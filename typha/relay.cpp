@@ -32,17 +32,25 @@ Result<std::unique_ptr<Relay>> Relay::make(EventLoop& loop, sync::TyphaConfig co
 // wait for the whole, because clients may resume only from complete views.
 void Relay::updates(std::vector<sync::Update>&& batch) {
   changes_.add(batch.size());
+  const bool more = !batch.empty() && batch.back().more;
   for (auto& u : batch) pending_.push_back(std::move(u));
   const auto& status = source_->status();
-  if (status.in_sync && status.store_id == cache_.store_id()) apply();
+  if (status.in_sync && status.store_id == cache_.store_id()) apply(more);
 }
 
-void Relay::apply() {
+// `more`: of the last revision not everything has come.
+void Relay::apply(bool more) {
   if (pending_.empty()) return;
   // A snapshot is in the order of its keys.
   std::stable_sort(pending_.begin(), pending_.end(),
                    [](const auto& a, const auto& b) { return a.revision < b.revision; });
-  cache_.apply(pending_, pending_.back().revision);
+  const Revision last = pending_.back().revision;
+  Revision whole = last;
+  if (more) {
+    whole = cache_.revision();
+    for (const auto& e : pending_) whole = e.revision < last ? std::max(whole, e.revision) : whole;
+  }
+  cache_.apply(pending_, whole);
   pending_.clear();
   revision_.set(static_cast<double>(cache_.revision().value()));
   changed_();
@@ -51,7 +59,7 @@ void Relay::apply() {
 void Relay::in_sync() {
   const auto& status = source_->status();
   if (cache_.ready() && status.store_id == cache_.store_id()) {
-    apply();
+    apply(false);
   } else {
     // Of a store that is new to us the source tells everything.
     std::map<std::string, datastore::Entry> entries;

@@ -29,7 +29,7 @@ class Relay : public Feed {
   Relay(Cache& cache, metrics::Registry& metrics, std::function<void()> changed);
   void updates(std::vector<sync::Update>&& batch);
   void in_sync();
-  void apply();
+  void apply(bool more);
 
   Cache& cache_;
   std::function<void()> changed_;

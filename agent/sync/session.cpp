@@ -112,13 +112,23 @@ Result<Session::Effects> Session::delta(v1::SyncMessage* m) {
   }
   Effects effects;
   MARGAY_CHECK(collect(m, &effects.updates));
-  for (const auto& u : effects.updates) {
-    if (u.revision > upto) return garbage("revision of " + u.key + " is beyond its message's");
+  auto& updates = effects.updates;
+  const Revision last = updates.empty() ? upto : std::max(upto, updates.back().revision);
+  for (const auto& u : updates) {
+    // Only of the last one more may follow.
+    if (u.revision > upto && u.revision != last) {
+      return garbage("revision of " + u.key + " is beyond its message's");
+    }
   }
-  merger_.filter(effects.updates);
+  merger_.filter(updates);
+  for (std::size_t i = 0; i < updates.size(); ++i) {
+    const bool ends = i + 1 == updates.size();
+    updates[i].more =
+        ends ? updates[i].revision > upto : updates[i].revision == updates[i + 1].revision;
+  }
   // A resume in the middle of a cut value would miss its beginning: stay before it.
   if (!partial_) revision_ = upto;
-  see(upto);
+  see(last);
   return effects;
 }
 

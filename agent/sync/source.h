@@ -24,6 +24,7 @@ namespace margay::sync {
 struct Update : datastore::Event {  // {key path, value JSON, deleted, revision}
   bool known = false;         // the receiver has been given an earlier version, and no delete since
   Clock::time_point since{};  // when it was committed, as far as the server tells, or received
+  bool more = false;          // of a delta: another one of the same revision follows
 };
 
 inline constexpr std::size_t kMaxBatch = 1000;  // updates in one call

@@ -96,6 +96,23 @@ TEST_F(SessionTest, does_not_resume_from_the_middle_of_a_value) {
   EXPECT_EQ(connect().resume_revision(), 7U);
 }
 
+TEST_F(SessionTest, does_not_resume_from_the_middle_of_a_revision) {
+  connect();
+  feed({begin(), make(v1::SNAPSHOT_END, 7)});
+  auto half = make(v1::DELTA, 8, {{"/a", "1", 8}, {"/b", "1", 9}, {"/c", "1", 9}});
+  const auto r = session_.handle(&half);
+  ASSERT_EQ(r->updates.size(), 3U);
+  EXPECT_FALSE(r->updates[0].more);
+  EXPECT_TRUE(r->updates[1].more);
+  EXPECT_TRUE(r->updates[2].more);
+  const auto request = connect();
+  EXPECT_EQ(request.resume_revision(), 8U);
+  EXPECT_EQ(request.seen_revision(), 9U);
+  EXPECT_THAT(feed({make(v1::DELTA, 9, {{"/b", "1", 9}, {"/c", "1", 9}, {"/d", "1", 9}})}),
+              ElementsAre("+/d"));
+  EXPECT_EQ(connect().resume_revision(), 9U);
+}
+
 TEST_F(SessionTest, puts_a_cut_value_together) {
   connect();
   feed({begin()});
@@ -204,7 +221,8 @@ std::vector<Garbage> garbage() {
       {"in sync goes back", following, in_sync(6), "6 after 7"},
       {"heartbeat goes back", following, make(v1::HEARTBEAT, 6), "6 after 7"},
       {"delta goes back", following, make(v1::DELTA, 6), "6 after 7"},
-      {"entry beyond its message", following, entry({"/a", "1", 10}), "/a"},
+      {"two revisions beyond their message", following,
+       make(v1::DELTA, 9, {{"/a", "1", 10}, {"/b", "1", 11}}), "/a"},
       {"empty key", following, entry({"", "1", 8}), "key of 0 bytes"},
       {"long key", following, entry({std::string(70'000, 'k'), "1", 8}), "key of 70000 bytes"},
       {"delete with a value", following, entry({"/a", "1", 8, true}), "delete with a value"},

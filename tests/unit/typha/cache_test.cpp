@@ -180,8 +180,8 @@ TEST(DeltaLog, goes_on_from_any_revision_it_holds) {
   log.reset(Revision(10));
   std::vector<Event> events;
   for (std::uint64_t r = 11; r <= 40; ++r) events.push_back(put("/k" + std::to_string(r), "v", r));
-  log.append({events.begin(), events.begin() + 20});
-  log.append({events.begin() + 20, events.end()});
+  log.append({events.begin(), events.begin() + 20}, events[19].revision);
+  log.append({events.begin() + 20, events.end()}, events.back().revision);
   for (std::uint64_t from = 10; from <= 40; ++from) {
     SCOPED_TRACE(from);
     const auto place = log.after(Revision(from));
@@ -204,7 +204,8 @@ TEST(DeltaLog, goes_on_from_any_revision_it_holds) {
 TEST(DeltaLog, is_bounded) {
   DeltaLog log(100'000);
   log.reset(Revision(0));
-  for (std::uint64_t r = 1; r <= 1000; ++r) log.append({put("/k", std::string(1000, 'v'), r)});
+  for (std::uint64_t r = 1; r <= 1000; ++r)
+    log.append({put("/k", std::string(1000, 'v'), r)}, Revision(r));
   EXPECT_LE(log.bytes(), 100'000U);
   EXPECT_GT(log.bytes(), 90'000U);
   EXPECT_FALSE(log.after(Revision(800)).has_value());
@@ -215,11 +216,12 @@ TEST(DeltaLog, joins_deltas_into_one_message_up_to_its_bounds) {
   DeltaLog log(8U << 20);
   log.reset(Revision(0));
   const auto begin = log.end();
-  for (std::uint64_t r = 1; r <= 3000; ++r) log.append({put("/k", "v", r)});
+  for (std::uint64_t r = 1; r <= 3000; ++r) log.append({put("/k", "v", r)}, Revision(r));
   const auto run = log.run(begin);
   EXPECT_EQ(run.bodies.size(), kMaxEntries);
   EXPECT_EQ(run.upto, Revision(1000));
-  for (std::uint64_t r = 3001; r <= 3010; ++r) log.append({put("/k", std::string(90'000, 'v'), r)});
+  for (std::uint64_t r = 3001; r <= 3010; ++r)
+    log.append({put("/k", std::string(90'000, 'v'), r)}, Revision(r));
   const auto big = log.run(begin + 3000);
   EXPECT_EQ(big.bodies.size(), 2U);
   EXPECT_LE(joined(encode_head(Kind::delta, big.upto), big.bodies).size(), kMaxMessage);

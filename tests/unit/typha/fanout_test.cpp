@@ -157,6 +157,66 @@ TEST_F(FanoutTest, a_resuming_client_is_given_what_it_missed) {
   EXPECT_EQ(c.state, (std::map<std::string, std::string>{{"/k3", "c"}}));
 }
 
+// What a listing shows to be gone is deleted at one revision, here in several messages.
+TEST_F(FanoutTest, a_client_that_breaks_off_within_one_revision_misses_nothing) {
+  load(3000);
+  FakeClient whole;
+  add(whole);
+  whole.take_all();
+  datastore::Listing l;
+  l.entries.push_back({key(0), "v", Revision(1)});
+  l.revision = Revision(3005);
+  l.store_id = "s";
+  const std::size_t before = whole.kinds.size();
+  const auto had = whole.state;
+  const Revision at = whole.revision;
+  cache_.load(std::move(l));
+  fanout_.changed();
+  whole.take_all();
+  EXPECT_EQ(whole.state.size(), 1U);
+  EXPECT_EQ(whole.revision, Revision(3005));
+  const std::size_t messages = whole.kinds.size() - before;
+  ASSERT_GT(messages, 2U);
+  for (std::size_t taken = 1; taken < messages; ++taken) {
+    SCOPED_TRACE(taken);
+    FakeClient first;
+    first.state = had;
+    add(first, {"n", "v", "p", "s", at, at});
+    for (std::size_t i = 1; i < taken; ++i) EXPECT_TRUE(first.take());
+    EXPECT_GT(first.state.size(), 1U);
+    fanout_.remove(first.id);
+    FakeClient again;
+    again.state = first.state;
+    add(again, {"n", "v", "p", "s", first.revision, Revision(3005)});
+    again.take_all();
+    EXPECT_EQ(again.state.size(), 1U);
+    EXPECT_EQ(again.revision, Revision(3005));
+  }
+}
+
+// As it reaches an instance that another one feeds.
+TEST_F(FanoutTest, half_a_revision_is_passed_on_but_not_gone_on_from) {
+  load(3);
+  FakeClient c;
+  add(c);
+  c.take_all();
+  cache_.apply({{key(0), {}, true, Revision(9)}}, Revision(3));
+  fanout_.changed();
+  c.take_all();
+  EXPECT_EQ(c.state.size(), 2U);
+  EXPECT_EQ(c.revision, Revision(3));
+  cache_.apply({{key(1), {}, true, Revision(9)}}, Revision(9));
+  fanout_.changed();
+  FakeClient again;
+  again.state = c.state;
+  add(again, {"n", "v", "p", "s", Revision(3), Revision(9)});
+  for (FakeClient* client : {&c, &again}) {
+    client->take_all();
+    EXPECT_EQ(client->state.size(), 1U);
+    EXPECT_EQ(client->revision, Revision(9));
+  }
+}
+
 TEST_F(FanoutTest, who_cannot_resume_is_given_a_snapshot) {
   load(10);
   const Subscriber rows[] = {{"other store", "", "", "x", Revision(10)},
