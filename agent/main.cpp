@@ -170,6 +170,6 @@ int main(int argc, const char* const* argv, const char* const* environment) {
 int main(int argc, char** argv, char** environment) {
   std::signal(SIGPIPE, SIG_IGN);
   margay::memory::share_one_heap();
-  margay::transport::adopt_grpc_log();
+  margay::transport::adopt_grpc();
   return margay::agent::main(argc, argv, environment);
 }

@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 
 #include "base/fd.h"
 #include "base/ip.h"
@@ -216,7 +217,10 @@ void set_server_defaults(grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // a second server must fail to bind
 }
 
-void adopt_grpc_log() {
+void adopt_grpc() {
+  // Names mean what they mean to the rest of the system. gRPC's own resolver asks a name server
+  // also where the hosts file knows the name.
+  ::setenv("GRPC_DNS_RESOLVER", "native", 0);
   gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);
   gpr_set_log_function([](gpr_log_func_args* args) {
     // gRPC says so of every connection to a server whose certificate has no subject alternative

@@ -50,8 +50,9 @@ class ServerTls {
 // Limits and keepalive that every server of ours has.
 void set_server_defaults(grpc::ServerBuilder& builder);
 
-// gRPC's own error lines go to our log. Once, before the first channel or server.
-void adopt_grpc_log();
+// gRPC's own error lines go to our log, and it resolves names as the system does. Once, before the
+// first channel or server, and before there are threads.
+void adopt_grpc();
 
 // UNAVAILABLE and DEADLINE_EXCEEDED become Code::unavailable, and so on; names `what`.
 [[nodiscard]] Error error_from(const grpc::Status& status, const std::string& what);

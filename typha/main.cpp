@@ -192,7 +192,7 @@ int fail(const Error& error) {
 }
 
 int run(const Options& options) {
-  transport::adopt_grpc_log();
+  transport::adopt_grpc();
   AsioLoop loop("typha");
   std::promise<int> signalled;
   const auto signals = loop.on_signals({SIGTERM, SIGINT}, [&, done = false](int number) mutable {

@@ -223,6 +223,8 @@ class TyphaSource : public Source {
   void silence() {
     if (!outbox_.empty()) return arm_silence();  // it is we who did not read
     drop_call();
+    // A connection that has gone dead is not asked again: behind its name may be another address.
+    if (got_message_) channel_.reset();
     // The attempt before this one has told why nobody answers.
     if (waiting_) return disconnected(make_error(Code::unavailable, status_.error));
     const auto seconds =

@@ -291,3 +291,38 @@ def test_an_agent_can_start_while_only_the_replica_is_there(pair, two):
     finally:
         pair.start_typha()
     up_to_date(pair)
+
+
+def typha_peer(lab, node):
+    """The address that the agent's connection leads to, as the kernel sees it."""
+    lines = lab.nodes[node].ns.output("ss", "-Htn", "state", "established",
+                                      f"dport = :{programs.TYPHA_PORT}").splitlines()
+    return [line.split()[3].rpartition(":")[0].removeprefix("[::ffff:").strip("[]") for line in lines]
+
+
+def test_a_name_with_several_addresses_is_as_good_as_a_list(pair, two):
+    agent, addresses = pair.agents["node-1"], (TYPHA[0], REPLICA)
+    hosts = pair.dir / "hosts"
+    hosts.write_text("".join(f"{a} typhas.example\n" for a in addresses))
+    agent.stop()
+    agent.wrapper = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"',
+                     str(hosts)]
+    try:
+        agent.start(FELIX_TYPHAREADTIMEOUT=PATIENCE,
+                    FELIX_TYPHAADDR=f"typhas.example:{programs.TYPHA_PORT}")
+        pair.wait_agent_ready("node-1")
+        for how in (VANISH, RESET):  # there, and back
+            up_to_date(pair)
+            before = typha_peer(pair, "node-1")
+            assert len(before) == 1 and before[0] in addresses
+            with nothing_moves(pair), cut(pair.fabric.typha, how, before[0]):
+                others = [a for a in addresses if a != before[0]]
+                pair.until(lambda: sync_of(pair, "node-1")["connected"]
+                           and others[0] in typha_peer(pair, "node-1"), 40)
+        assert sync_of(pair, "node-1")["snapshots"] == 1
+    finally:
+        agent.kill()
+        agent.wrapper = []
+        pair.start_agent("node-1", FELIX_TYPHAREADTIMEOUT=PATIENCE)
+        pair.wait_agent_ready("node-1")
+    up_to_date(pair)
