@@ -12,6 +12,8 @@ namespace {
 
 constexpr std::chrono::seconds kTrimDelay{2};
 constexpr std::chrono::seconds kPasswordInterval{10};
+// Of large new sets, per flush: a few milliseconds, here and in the policy plane.
+constexpr std::size_t kNewMembers = 5'000;
 constexpr std::string_view kInvalidHelp =
     "Objects that are not in effect as they are stored, by what is instead: their last valid "
     "version, none, or the rest of them.";
@@ -190,9 +192,10 @@ void Core::flush() {
   if (std::exchange(resources_changed_, false)) resolve_config();
   const auto oldest = std::exchange(oldest_, std::nullopt);
   if (graph_.pending()) {
-    model::Batch batch = graph_.flush();
+    model::Batch batch = graph_.flush(kNewMembers);
     batch.since = oldest;
     outputs_.batch(std::move(batch));
+    if (graph_.pending()) schedule_flush();  // behind what else waits in the loop
   }
   if (outputs_.speaker) {
     if (auto speaker = intent_.compute()) outputs_.speaker(*speaker);

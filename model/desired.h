@@ -40,6 +40,9 @@ struct SetUpdate {
   bool replace = false;  // `added` is the whole content; else a delta to what was sent before
   std::vector<SetMember> added;
   std::vector<SetMember> removed;
+  // The set is new, and members follow in further updates, the last of which says so by not saying
+  // this: nothing that names the set comes into force before.
+  bool more = false;
 };
 struct SetRemove {
   SetId id;

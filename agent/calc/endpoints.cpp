@@ -72,7 +72,7 @@ bool Endpoints::set(std::string_view key, const EndpointValue& value) {
     i = records_.take();
     store(records_[i], key, nets);
     table_.insert(i, hash_key(key));
-    if (!value.hidden) sets_.contribute(cls, nets);
+    if (!value.hidden) sets_.contribute(i, cls, nets);
   } else {
     Record& r = records_[i];
     const bool same_nets = std::ranges::equal(r.nets(), nets);
@@ -83,8 +83,8 @@ bool Endpoints::set(std::string_view key, const EndpointValue& value) {
       return false;
     }
     // First the new, then the old: what stays the same never leaves a set.
-    if (!value.hidden) sets_.contribute(cls, nets);
-    if (!r.hidden) sets_.withdraw(r.cls, r.nets());
+    if (!value.hidden) sets_.contribute(i, cls, nets);
+    if (!r.hidden) sets_.withdraw(i, r.cls, r.nets());
     if (r.node != kNone) nodes_.release(r.node);
     unlink(i);
     classes_.release(r.cls);
@@ -101,7 +101,7 @@ bool Endpoints::erase(std::string_view key) {
   const std::uint32_t i = index_of(key);
   if (i == kNone) return false;
   const Record& r = records_[i];
-  if (!r.hidden) sets_.withdraw(r.cls, r.nets());
+  if (!r.hidden) sets_.withdraw(i, r.cls, r.nets());
   if (r.node != kNone) nodes_.release(r.node);
   unlink(i);
   classes_.release(r.cls);
@@ -116,9 +116,9 @@ void Endpoints::hide(std::string_view key, bool hidden) {
   Record& r = records_[i];
   r.hidden = hidden;
   if (hidden) {
-    sets_.withdraw(r.cls, r.nets());
+    sets_.withdraw(i, r.cls, r.nets());
   } else {
-    sets_.contribute(r.cls, r.nets());
+    sets_.contribute(i, r.cls, r.nets());
   }
 }
 

@@ -49,13 +49,24 @@ class Endpoints {
   void hide(std::string_view key, bool hidden);
   [[nodiscard]] std::optional<View> find(std::string_view key) const;
 
-  // f(nets as packed bytes) for each endpoint of a class that is not hidden.
+  // f(number, nets as packed bytes) for each endpoint of a class that is not hidden, while it
+  // returns true. Endpoints have numbers, below bound(), that others get when they are gone.
   template <typename F>
   void for_each_in(ClassId cls, const F& f) const {
     for (std::uint32_t i = classes_.first_endpoint(cls); i != kNone; i = records_[i].next) {
-      if (!records_[i].hidden) f(records_[i].nets());
+      if (!records_[i].hidden && !f(i, records_[i].nets())) return;
     }
   }
+  struct Numbered {
+    ClassId cls = kNone;  // kNone: nobody has the number, or somebody who is hidden
+    std::span<const std::uint8_t> nets;
+  };
+  [[nodiscard]] Numbered at(std::uint32_t number) const {
+    const Record& r = records_[number];
+    if (!r.block || r.hidden) return {};
+    return {r.cls, r.nets()};
+  }
+  [[nodiscard]] std::uint32_t bound() const { return records_.bound(); }
   // f(key, View) for all.
   template <typename F>
   void for_each(const F& f) const {

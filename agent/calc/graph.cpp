@@ -146,7 +146,7 @@ void Graph::remove(const model::Key& key) { impl_->remove(key); }
 void Graph::set_in_sync() { impl_->set_in_sync(); }
 void Graph::configure(const Options& options) { impl_->configure(options); }
 bool Graph::pending() const { return impl_->pending(); }
-model::Batch Graph::flush(std::size_t max_changes) { return impl_->flush(max_changes); }
+model::Batch Graph::flush(std::size_t max_new_members) { return impl_->flush(max_new_members); }
 const std::map<model::Key, Problem>& Graph::problems() const { return impl_->problems(); }
 Counts Graph::counts() const { return impl_->counts(); }
 

@@ -93,10 +93,11 @@ class Graph {
 
   // Is there anything that the next flush may bring?
   [[nodiscard]] bool pending() const;
-  // At most about `max_changes` changes (a set counts by its members too); pending() says whether
-  // more wait. Batches are to be applied in order.
+  // All changes, but for members of large sets that are new: of those, after the first batch, about
+  // so many are gathered at a time (SetUpdate::more), and pending() says whether any are left.
+  // Batches are to be applied in order.
   [[nodiscard]] model::Batch flush(
-      std::size_t max_changes = std::numeric_limits<std::size_t>::max());
+      std::size_t max_new_members = std::numeric_limits<std::size_t>::max());
 
   [[nodiscard]] const std::map<model::Key, Problem>& problems() const;
   [[nodiscard]] Counts counts() const;

@@ -317,15 +317,10 @@ void Graph::Impl::set_in_sync() {
 }
 
 bool Graph::Impl::pending() const {
-  return in_sync_ && (dirty_ || !outbox_.empty() || !in_sync_sent_);
+  return in_sync_ && (dirty_ || sets_.filling() || !in_sync_sent_);
 }
 
-void Graph::Impl::queue(std::vector<model::Change>&& changes) {
-  outbox_.insert(outbox_.end(), std::make_move_iterator(changes.begin()),
-                 std::make_move_iterator(changes.end()));
-}
-
-void Graph::Impl::calculate() {
+std::vector<model::Change> Graph::Impl::calculate(std::size_t max_new_members) {
   dirty_ = false;
   std::vector<ClassId> stale;
   for (const auto& profile : profiles_.take_relabelled()) {
@@ -336,12 +331,17 @@ void Graph::Impl::calculate() {
   locals_.match();
   auto policies = policies_.refresh();
   auto profiles = profiles_.refresh();
-  sets_.refresh(stale);
+  sets_.refresh(stale, max_new_members);
   auto sets = sets_.take_changes();
   auto locals = locals_.resolve();
   auto nodes = nodes_.take_changes();
   auto routes = routes_.take_changes();
 
+  std::vector<model::Change> out;
+  const auto queue = [&out](std::vector<model::Change>&& changes) {
+    out.insert(out.end(), std::make_move_iterator(changes.begin()),
+               std::make_move_iterator(changes.end()));
+  };
   // What is named comes before what names it; removals the other way round.
   queue(std::move(sets.fresh));
   queue(std::move(sets.deltas));
@@ -359,8 +359,8 @@ void Graph::Impl::calculate() {
   model::EncapInUse encap = routes_.encap_in_use();
   encap.ipip = options_.ipip_enabled.value_or(encap.ipip);
   encap.vxlan_v4 = options_.vxlan_enabled.value_or(encap.vxlan_v4);
-  if (nodes.local) outbox_.push_back(std::move(*nodes.local));
-  if (sent_encap_ != encap) outbox_.emplace_back(encap);
+  if (nodes.local) out.push_back(std::move(*nodes.local));
+  if (sent_encap_ != encap) out.emplace_back(encap);
   sent_encap_ = encap;
   queue(std::move(routes.pools));
   queue(std::move(nodes.hosts));
@@ -372,25 +372,18 @@ void Graph::Impl::calculate() {
     services.external_ips = ranges(bgp_config_->spec.service_external_ips);
     services.load_balancer_ips = ranges(bgp_config_->spec.service_load_balancer_ips);
   }
-  if (sent_ranges_ != services) outbox_.emplace_back(services);
+  if (sent_ranges_ != services) out.emplace_back(services);
   sent_ranges_ = std::move(services);
+  return out;
 }
 
-model::Batch Graph::Impl::flush(std::size_t max_changes) {
+model::Batch Graph::Impl::flush(std::size_t max_new_members) {
   model::Batch batch;
   if (!in_sync_) return batch;
-  if (outbox_.empty() && dirty_) calculate();
-  std::size_t weight = 0;
-  while (!outbox_.empty() && weight < max_changes) {
-    ++weight;
-    if (const auto* set = std::get_if<model::SetUpdate>(&outbox_.front())) {
-      weight += set->added.size() + set->removed.size();
-    }
-    batch.changes.push_back(std::move(outbox_.front()));
-    outbox_.pop_front();
+  batch.in_sync = !std::exchange(in_sync_sent_, true);
+  if (dirty_ || sets_.filling()) {
+    batch.changes = calculate(batch.in_sync ? IpSets::kNoLimit : max_new_members);
   }
-  batch.in_sync =
-      outbox_.empty() && !std::exchange(in_sync_sent_, in_sync_sent_ || outbox_.empty());
   return batch;
 }
 

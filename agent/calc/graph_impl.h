@@ -3,7 +3,6 @@
 // in turn, and their changes into one safe order. See graph.h for the promises.
 #pragma once
 
-#include <deque>
 #include <map>
 #include <optional>
 #include <set>
@@ -65,7 +64,7 @@ class Graph::Impl {
   void set_in_sync();
   void configure(const Options& options);
   [[nodiscard]] bool pending() const;
-  [[nodiscard]] model::Batch flush(std::size_t max_changes);
+  [[nodiscard]] model::Batch flush(std::size_t max_new_members);
   [[nodiscard]] const std::map<model::Key, Problem>& problems() const { return problems_; }
   [[nodiscard]] Counts counts() const;
 
@@ -103,8 +102,7 @@ class Graph::Impl {
   void judge_spoofing(const model::Key& key);
   void claim_addresses(const std::string& text, bool add);
   void drop(const model::Key& key);
-  void calculate();
-  void queue(std::vector<model::Change>&& changes);
+  std::vector<model::Change> calculate(std::size_t max_new_members);
 
   Options options_;
   Classes classes_;
@@ -130,7 +128,6 @@ class Graph::Impl {
   std::optional<model::BgpConfiguration> bgp_config_;       // `default`
   std::optional<model::ServiceRanges> sent_ranges_;
   std::optional<model::EncapInUse> sent_encap_;
-  std::deque<model::Change> outbox_;
   bool in_sync_ = false, in_sync_sent_ = false, dirty_ = false;
 };
 

@@ -58,6 +58,8 @@ struct MemberKey4 {
   friend bool operator==(const MemberKey4&, const MemberKey4&) = default;
   [[nodiscard]] std::size_t hash() const {
     std::uint64_t h = (std::uint64_t{addr} << 32 | meta) * 0x9e3779b97f4a7c15ULL;
+    // Networks differ in their upper bits only, which so far have reached no lower ones.
+    h = (h ^ h >> 47) * 0xff51afd7ed558ccdULL;
     return h ^ h >> 32;
   }
 };

@@ -21,7 +21,8 @@ using policy::Way;
 
 // A packet on its way while a transaction comes into force sees maps as they are now, but chains as
 // they were when it set out: one that is new has no rules for it. A workload's packet comes back
-// from it then, to be dropped as of an unknown interface; after a goto it would be let through.
+// from it then, to be dropped as of an unknown interface. After a goto it would be let through,
+// were it not for a transaction of its own that the table makes new chains in then.
 Element to_program(std::string_view interface, const std::string& chain) {
   return Element::verdict_for(Packed::interface_name(interface),
                               Verdict{Verdict::Code::jump, chain});

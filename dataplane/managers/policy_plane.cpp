@@ -2,6 +2,7 @@
 #include "dataplane/managers/policy_plane.h"
 
 #include <array>
+#include <deque>
 #include <optional>
 #include <unordered_set>
 #include <utility>
@@ -193,10 +194,13 @@ class PolicyPlane::Impl {
   // --- input -----------------------------------------------------------------------------------
 
   void take(model::SetUpdate& c) {
-    tables_->review.set_changed(c);
+    if (!c.more && !tables_->sets.incomplete(c.id)) tables_->review.set_changed(c);
     tables_->sets.apply(c);
   }
-  void take(model::SetRemove& c) { tables_->sets.remove(c.id); }
+  void take(model::SetRemove& c) {
+    std::erase_if(pieces_, [&](const model::SetUpdate& piece) { return piece.id == c.id; });
+    tables_->sets.remove(c.id);
+  }
   void take(model::ActivePolicy& c) {
     tables_->review.policy_changed(c.key);
     tables_->programs.set_policy(std::move(c));
@@ -285,8 +289,9 @@ class PolicyPlane::Impl {
     }
     tables_->endpoints.set_interfaces(interfaces_);
     for (model::Change& c : std::exchange(waiting_, {})) {
-      std::visit([this](auto& change) { take(change); }, c);
+      if (!put_off(c)) std::visit([this](auto& change) { take(change); }, c);
     }
+    take_piece();
     prepare();
     for (Outcome& o : outcomes_) o.due = true;
     if (!behind_since_) behind_since_ = loop_.now();
@@ -297,6 +302,21 @@ class PolicyPlane::Impl {
     tables_->keeper->request(kEndpoints, nft::Scope::atomic);
     tables_->keeper->request(kStatic, nft::Scope::atomic);
     publish_pending();
+  }
+
+  // Of a set that comes in pieces nothing is in force before the last: one at a time, so that what
+  // comes meanwhile passes between them.
+  bool put_off(model::Change& c) {
+    auto* update = std::get_if<model::SetUpdate>(&c);
+    if (update == nullptr || update->replace || !tables_->sets.incomplete(update->id)) return false;
+    pieces_.push_back(std::move(*update));
+    return true;
+  }
+  void take_piece() {
+    if (pieces_.empty()) return;
+    take(pieces_.front());
+    pieces_.pop_front();
+    if (!pieces_.empty()) schedule();
   }
 
   bool take_config() {
@@ -377,9 +397,9 @@ class PolicyPlane::Impl {
       o.error = table.name() + ": " + result.error().message();
     } else {
       const nft::Progress& p = result.value();
-      o.good = !p.more;
-      o.due = p.more;
-      if (p.more) behind_since_ = loop_.now();  // it goes on
+      o.due = p.more || p.incomplete;
+      o.good = !o.due;
+      if (o.due) behind_since_ = loop_.now();  // it goes on
       written_ = written_ || p.changed();
       if (of_endpoints) {
         for (const auto since : std::exchange(fresh_, {})) latency_.endpoint(since, loop_.now());
@@ -526,7 +546,8 @@ class PolicyPlane::Impl {
   FlowJudge judge_;
   PolicyStatus status_;
   policy::PolicyConfig config_;
-  std::vector<model::Change> waiting_;  // until run()
+  std::vector<model::Change> waiting_;   // until run()
+  std::deque<model::SetUpdate> pieces_;  // of sets that are incomplete
   std::optional<policy::PolicyConfig> waiting_config_;
   InterfaceAddresses interfaces_;
   std::unordered_set<Ip> host_addresses_;

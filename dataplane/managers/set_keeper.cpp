@@ -85,9 +85,11 @@ void SetKeeper::apply(const model::SetUpdate& update) {
     entry = {};
   }
   entry.kind = update.kind;
+  const bool ends = std::exchange(entry.more, update.more) && !update.more;
   for (const Family f : kFamilies) {
+    Part& part = entry.of(f);
     if (update.kind == model::SetKind::ip_port) {
-      apply_ports(update, entry.of(f), f);
+      apply_ports(update, part, f);
       continue;
     }
     ByLength added, removed;
@@ -97,9 +99,21 @@ void SetKeeper::apply(const model::SetUpdate& update) {
     for (const auto& m : update.removed) {
       if (m.prefix.family() == f) removed[m.prefix.length()].push_back(m.prefix);
     }
-    apply_nets(update.id, entry.of(f), f, update.replace, std::move(added), removed);
+    if (part.members) {
+      change_members(part, update.replace, added, removed);
+      if (!entry.more) from_interval(update.id, part, f);
+    } else {
+      change_lengths(update.id, part, f, update.replace, added, removed);
+      if (part.lengths.size() > kMaxLengths) to_interval(update.id, part, f, !entry.more);
+    }
   }
   settle(update.id, entry);
+  if (!entry.more && !ends) return;
+  for (const Family f : kFamilies) {
+    for (const std::string& name : names_of(update.id, entry.of(f), f)) {
+      table_.expect_more(name, entry.more);
+    }
+  }
 }
 
 void SetKeeper::replace(std::string_view id, const std::vector<Prefix>& members) {
@@ -113,17 +127,17 @@ void SetKeeper::replace(std::string_view id, const std::vector<Prefix>& members)
   apply(update);
 }
 
-void SetKeeper::apply_nets(const model::SetId& id, Part& part, Family f, bool replace,
-                           ByLength added, const ByLength& removed) {
-  if (part.members) {
-    if (replace) part.members->clear();
-    for (const auto& [length, list] : removed) {
-      for (const Prefix& p : list) part.members->erase(p);
-    }
-    for (const auto& [length, list] : added) part.members->insert(list.begin(), list.end());
-    from_interval(id, part, f);
-    return;
+void SetKeeper::change_members(Part& part, bool replace, const ByLength& added,
+                               const ByLength& removed) {
+  if (replace) part.members->clear();
+  for (const auto& [length, list] : removed) {
+    for (const Prefix& p : list) part.members->erase(p);
   }
+  for (const auto& [length, list] : added) part.members->insert(list.begin(), list.end());
+}
+
+void SetKeeper::change_lengths(const model::SetId& id, Part& part, Family f, bool replace,
+                               const ByLength& added, const ByLength& removed) {
   std::set<unsigned> lengths;
   for (const auto& [length, list] : added) lengths.insert(length);
   for (const auto& [length, list] : removed) lengths.insert(length);
@@ -136,7 +150,6 @@ void SetKeeper::apply_nets(const model::SetId& id, Part& part, Family f, bool re
   for (const unsigned length : lengths) {
     change_length(id, part, f, length, replace, list(added, length), list(removed, length));
   }
-  if (part.lengths.size() > kMaxLengths) to_interval(id, part, f);
 }
 
 void SetKeeper::change_length(const model::SetId& id, Part& part, Family f, unsigned length,
@@ -161,7 +174,7 @@ void SetKeeper::change_length(const model::SetId& id, Part& part, Family f, unsi
   }
 }
 
-void SetKeeper::to_interval(const model::SetId& id, Part& part, Family f) {
+void SetKeeper::to_interval(const model::SetId& id, Part& part, Family f, bool write) {
   part.members.emplace();
   for (const unsigned length : part.lengths) {
     const std::string name = net_set_name(id, f, length);
@@ -173,7 +186,7 @@ void SetKeeper::to_interval(const model::SetId& id, Part& part, Family f) {
   }
   part.lengths.clear();
   make(interval_set_name(id, f), nets_type(f, true));
-  write_interval(id, part, f);
+  if (write) write_interval(id, part, f);
 }
 
 // After a change of an interval set's members: stays one, or is few enough lengths again.
@@ -188,7 +201,7 @@ void SetKeeper::from_interval(const model::SetId& id, Part& part, Family f) {
   ByLength members;
   for (const Prefix& p : *part.members) members[p.length()].push_back(p);
   part.members.reset();
-  apply_nets(id, part, f, true, std::move(members), {});
+  change_lengths(id, part, f, true, members, {});
 }
 
 void SetKeeper::write_interval(const model::SetId& id, const Part& part, Family f) {
@@ -222,10 +235,16 @@ void SetKeeper::apply_ports(const model::SetUpdate& update, Part& part, Family f
   }
 }
 
+std::vector<std::string> SetKeeper::names_of(const model::SetId& id, const Part& part, Family f) {
+  std::vector<std::string> out;
+  for (const unsigned length : part.lengths) out.push_back(net_set_name(id, f, length));
+  if (part.members) out.push_back(interval_set_name(id, f));
+  if (part.ports) out.push_back(port_set_name(id, f));
+  return out;
+}
+
 void SetKeeper::drop_part(const model::SetId& id, Part& part, Family f) {
-  for (const unsigned length : part.lengths) drop(net_set_name(id, f, length));
-  if (part.members) drop(interval_set_name(id, f));
-  if (part.ports) drop(port_set_name(id, f));
+  for (const std::string& name : names_of(id, part, f)) drop(name);
   part = {};
 }
 
@@ -299,6 +318,11 @@ bool SetKeeper::contains(const model::SetId& id, const Ip& address, std::uint8_t
   return it != sets_.end() && it->second.of(f).ports &&
          has(table_, port_set_name(id, f),
              port_key({Prefix::host(address), protocol, port}).bytes());
+}
+
+bool SetKeeper::incomplete(const model::SetId& id) const {
+  const auto it = sets_.find(id);
+  return it != sets_.end() && it->second.more;
 }
 
 std::set<model::SetId> SetKeeper::take_changed() { return std::exchange(changed_, {}); }

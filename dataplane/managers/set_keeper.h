@@ -37,6 +37,8 @@ class SetKeeper {
     std::size_t sets = 0, elements = 0;
   };
   [[nodiscard]] const Count& count() const { return count_; }  // of the kernel's sets
+  // Members of it are still to come: no rule that stands looks it up.
+  [[nodiscard]] bool incomplete(const model::SetId& id) const;
   // Sets that appeared, went, or changed shape since the last call.
   [[nodiscard]] std::set<model::SetId> take_changed();
 
@@ -48,6 +50,7 @@ class SetKeeper {
   };
   struct Entry {
     model::SetKind kind = model::SetKind::nets;
+    bool more = false;  // SetUpdate::more; an interval set is written when all are there
     Part v4, v6;
     [[nodiscard]] Part& of(Family f) { return f == Family::v4 ? v4 : v6; }
     [[nodiscard]] const Part& of(Family f) const { return f == Family::v4 ? v4 : v6; }
@@ -59,15 +62,19 @@ class SetKeeper {
   void drop(const std::string& name);
   void fill(const std::string& name, nft::ElementTable elements);
   void change(const std::string& name, nft::ElementTable add, nft::ElementTable remove);
-  void apply_nets(const model::SetId& id, Part& part, Family f, bool replace, ByLength added,
-                  const ByLength& removed);
+  void change_lengths(const model::SetId& id, Part& part, Family f, bool replace,
+                      const ByLength& added, const ByLength& removed);
+  static void change_members(Part& part, bool replace, const ByLength& added,
+                             const ByLength& removed);
   void change_length(const model::SetId& id, Part& part, Family f, unsigned length, bool replace,
                      const std::vector<Prefix>& added, const std::vector<Prefix>& removed);
-  void to_interval(const model::SetId& id, Part& part, Family f);
+  void to_interval(const model::SetId& id, Part& part, Family f, bool write);
   void from_interval(const model::SetId& id, Part& part, Family f);
   void write_interval(const model::SetId& id, const Part& part, Family f);
   void apply_ports(const model::SetUpdate& update, Part& part, Family f);
   void drop_part(const model::SetId& id, Part& part, Family f);
+  [[nodiscard]] static std::vector<std::string> names_of(const model::SetId& id, const Part& part,
+                                                         Family f);
   void settle(const model::SetId& id, Entry& entry);
   [[nodiscard]] bool used(Family f) const { return f == Family::v4 ? use_v4_ : use_v6_; }
 

@@ -3,6 +3,7 @@
 
 #include <linux/netfilter/nf_tables.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "dataplane/nft/builder.h"
@@ -95,6 +96,7 @@ void Table::Impl::forget_set(std::string_view name) {
   next.unread = next.have.has_value();
   it->second = std::move(next);
   refused_sets_.erase(it->first);
+  incomplete_.erase(it->first);
   dirty_sets_.insert(it->first);
 }
 
@@ -178,7 +180,8 @@ Result<Progress> Table::Impl::apply(Scope scope) {
     MARGAY_TRY(const Step step, push(scope, p));
     if (step == Step::done) break;
   }
-  p.more = !bulk_.empty();
+  p.more = std::ranges::any_of(bulk_, [this](const auto& n) { return dirty_sets_.contains(n); });
+  p.incomplete = !incomplete_.empty();
   report(p);
   return p;
 }
@@ -231,6 +234,15 @@ void Table::change_elements(std::string_view set, ElementTable add, ElementTable
   add.seal();
   remove.seal();
   impl_->change_elements(*s, std::string(set), add, remove);
+}
+
+void Table::expect_more(std::string_view set, bool more) {
+  MARGAY_ASSERT(impl_->wanted_set(set) != nullptr);
+  if (more) {
+    impl_->incomplete_.emplace(set);
+  } else if (const auto it = impl_->incomplete_.find(set); it != impl_->incomplete_.end()) {
+    impl_->incomplete_.erase(it);
+  }
 }
 
 void Table::add_element(std::string_view set, const Element& e) {

@@ -40,6 +40,7 @@ struct Progress {  // of one apply()
   std::vector<Refused> refused;      // all that are set aside at the end
   std::vector<std::string> waiting;  // what refers to them or to objects nobody wants
   bool more = false;                 // large sets are not full yet: apply() again, soon
+  bool incomplete = false;           // of some sets not all is wanted yet (expect_more)
   [[nodiscard]] bool changed() const { return messages > 0; }
 };
 
@@ -79,6 +80,9 @@ class Table {
   void replace_elements(std::string_view set, ElementTable elements);
   // Adding what is there and removing what is not are no errors; a changed value counts.
   void change_elements(std::string_view set, ElementTable add, ElementTable remove);
+  // Not all of its elements are wanted yet: what looks it up for the first time waits for the rest,
+  // while those that are there go in. Of a wanted set (asserted); ends when the set is forgotten.
+  void expect_more(std::string_view set, bool more);
   void add_element(std::string_view set, const Element& e);
   void remove_element(std::string_view set, const Element& e);
   [[nodiscard]] const SetType* set_type(std::string_view set) const;  // null: not wanted

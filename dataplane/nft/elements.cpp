@@ -142,9 +142,7 @@ Element ElementTable::element(std::size_t i) const {
   return e;
 }
 
-std::size_t ElementTable::lower_bound(Key wanted) const {
-  std::size_t low = 0;
-  std::size_t high = size();
+std::size_t ElementTable::lower_bound(Key wanted, std::size_t low, std::size_t high) const {
   while (low < high) {
     const std::size_t mid = low + (high - low) / 2;
     if (compare(full_key(mid), wanted) < 0) {
@@ -157,7 +155,7 @@ std::size_t ElementTable::lower_bound(Key wanted) const {
 }
 
 std::optional<std::size_t> ElementTable::find(Key wanted) const {
-  const std::size_t i = lower_bound(wanted);
+  const std::size_t i = lower_bound(wanted, 0, size());
   if (i == size() || compare(full_key(i), wanted) != 0) return std::nullopt;
   return i;
 }
@@ -170,7 +168,7 @@ void ElementTable::erase(Key wanted) {
 }
 
 void ElementTable::insert(Key new_record) {
-  const std::size_t i = lower_bound(new_record.first(full_key_));
+  const std::size_t i = lower_bound(new_record.first(full_key_), 0, size());
   const auto at = static_cast<std::ptrdiff_t>(i * record_);
   if (i < size() && compare(full_key(i), new_record.first(full_key_)) == 0) {
     std::copy(new_record.begin(), new_record.end(), bytes_.begin() + at);
@@ -199,11 +197,34 @@ void ElementTable::drop_front(std::size_t elements) {
   bytes_.erase(bytes_.begin(), end);
 }
 
+// The same from `first` on, fast when it is near.
+std::size_t ElementTable::lower_bound_after(std::size_t first, Key wanted) const {
+  std::size_t step = 1;
+  std::size_t low = first;
+  while (low < size() && compare(full_key(low), wanted) < 0) {
+    first = low + 1;
+    low += step;
+    step *= 2;
+  }
+  return lower_bound(wanted, first, std::min(low, size()));
+}
+
+void ElementTable::append_run(const ElementTable& other, std::size_t first, std::size_t last) {
+  if (verdicts_map_) {
+    for (std::size_t i = first; i < last; ++i) append_from(other, i);
+    return;
+  }
+  const auto at = [&](std::size_t i) {
+    return other.bytes_.begin() + static_cast<std::ptrdiff_t>(i * record_);
+  };
+  bytes_.insert(bytes_.end(), at(first), at(last));
+}
+
 void ElementTable::merge(const ElementTable& added, const ElementTable& removed) {
   MARGAY_ASSERT(sealed_ && added.sealed_ && removed.sealed_);
   // One element more in a large table is a shift of memory, not a new table.
-  constexpr std::size_t kFew = 64;
-  if (!verdicts_map_ && (added.size() + removed.size()) * kFew < size()) {
+  constexpr std::size_t kFew = 16;
+  if (!verdicts_map_ && added.size() + removed.size() <= kFew) {
     for (std::size_t k = 0; k < removed.size(); ++k) erase(removed.full_key(k));
     for (std::size_t k = 0; k < added.size(); ++k) insert(added.record(k));
     return;
@@ -213,20 +234,19 @@ void ElementTable::merge(const ElementTable& added, const ElementTable& removed)
   std::size_t i = 0;
   std::size_t a = 0;
   std::size_t r = 0;
-  while (i < size() || a < added.size()) {
-    const int c = i == size()         ? 1
-                  : a == added.size() ? -1
-                                      : compare(full_key(i), added.full_key(a));
-    if (c >= 0) {
-      out.append_from(added, a++);
-      if (c == 0) ++i;
-      continue;
-    }
-    while (r < removed.size() && compare(removed.full_key(r), full_key(i)) < 0) ++r;
-    const bool gone = r < removed.size() && compare(removed.full_key(r), full_key(i)) == 0;
-    if (!gone) out.append_from(*this, i);
-    ++i;
+  // What lies between two changes is taken over as it is.
+  while (a < added.size() || r < removed.size()) {
+    const int c = a == added.size()     ? 1
+                  : r == removed.size() ? -1
+                                        : compare(added.full_key(a), removed.full_key(r));
+    const Key key = c <= 0 ? added.full_key(a) : removed.full_key(r);
+    const std::size_t at = lower_bound_after(i, key);
+    out.append_run(*this, i, at);
+    i = at < size() && compare(full_key(at), key) == 0 ? at + 1 : at;
+    if (c <= 0) out.append_from(added, a++);
+    if (c >= 0) ++r;
   }
+  out.append_run(*this, i, size());
   out.sealed_ = true;
   *this = std::move(out);
 }

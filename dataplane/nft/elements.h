@@ -53,7 +53,12 @@ class ElementTable {
  private:
   ElementTable() = default;
   [[nodiscard]] ElementTable empty_like() const;
-  [[nodiscard]] std::size_t lower_bound(std::span<const std::uint8_t> full_key) const;
+  // The first of elements low <= i < high that is not below the key, or high.
+  [[nodiscard]] std::size_t lower_bound(std::span<const std::uint8_t> full_key, std::size_t low,
+                                        std::size_t high) const;
+  [[nodiscard]] std::size_t lower_bound_after(std::size_t first,
+                                              std::span<const std::uint8_t> full_key) const;
+  void append_run(const ElementTable& other, std::size_t first, std::size_t last);
   void insert(std::span<const std::uint8_t> new_record);  // replaces one of the same key
   void erase(std::span<const std::uint8_t> full_key);
   [[nodiscard]] std::span<const std::uint8_t> record(std::size_t i) const;

@@ -21,16 +21,25 @@ bool Table::Impl::set_available(std::string_view name) const {
   return it != sets_.end() && (it->second.wanted || it->second.have);
 }
 
+bool Table::Impl::in_use(std::string_view set) const {
+  return std::ranges::any_of(chains_, [&](const auto& entry) {
+    const auto& have = entry.second.have;
+    return have && std::ranges::binary_search(have->refs.sets, set);
+  });
+}
+
 // The smallest changes of sets go with the rules, as far as one transaction bears them.
 void Table::Impl::find_bulk() {
-  bulk_.clear();
+  bulk_ = incomplete_;
+  std::erase_if(bulk_, [this](const std::string& name) { return sets_.at(name).refused; });
   std::vector<std::pair<std::size_t, std::string_view>> sizes;
   for (const std::string& name : dirty_sets_) {
     const SetState& s = sets_.at(name);
-    // Verdicts belong to their chains, and bounds of intervals to one another; a set of another
-    // type goes and comes at once with its rules.
-    const bool rigid = s.have && (!s.type_matches() || s.type.interval);
-    if (!s.wanted || s.refused || s.type.is_verdict_map() || rigid) continue;
+    if (!s.wanted || s.refused || s.type.is_verdict_map() || bulk_.contains(name)) continue;
+    // Verdicts belong to their chains, and bounds of intervals to one another where packets are
+    // judged by them; a set of another type goes and comes at once with its rules.
+    const bool rigid = s.have && (!s.type_matches() || (s.type.interval && in_use(name)));
+    if (rigid) continue;
     sizes.emplace_back(s.have ? s.add.size() + s.remove.size() : s.elements.size(), name);
   }
   std::ranges::sort(sizes);
@@ -136,6 +145,15 @@ ElementTable Table::Impl::ready(const ElementTable& elements, SetState& s) {
   return out;
 }
 
+// An old verdict stands until the chain of the new one does, unless that will never be.
+bool Table::Impl::is_held(const SetState& s, std::size_t removal) const {
+  if (!s.type.is_verdict_map()) return false;
+  const auto next = s.add.find(s.remove.full_key(removal));
+  if (!next) return false;
+  const Verdict& v = s.add.verdict(*next);
+  return !v.chain.empty() && !chain_available(v.chain) && !is_stuck(v);
+}
+
 void Table::Impl::plan_chain(const std::string& name, ChainState& c, Plan& plan) {
   ChainPlan out;
   out.name = &name;
@@ -182,7 +200,10 @@ void Table::Impl::plan_set(const std::string& name, SetState& s, Scope scope, Pl
     out.come = ready(to_fill(s), s);
   } else if (scope == Scope::atomic || s.type.is_verdict_map()) {
     out.come = ready(s.add, s);
-    out.go = s.remove;
+    for (std::size_t i = 0; i < s.remove.size(); ++i) {
+      if (!is_held(s, i)) out.go.append_from(s.remove, i);
+    }
+    out.go.seal();
     if (out.come.empty() && out.go.empty()) return;
   } else {
     return;  // a matter of send_members
@@ -275,10 +296,12 @@ void Table::Impl::spare_what_is_used(Plan& plan) {
     }
     for (const auto& [name, s] : sets_) {
       if (!s.wanted || !s.type.is_verdict_map()) continue;
-      for (std::size_t i = 0; i < s.elements.size(); ++i) {
-        if (chains.contains(s.elements.verdict(i).chain)) {
-          used_chains.insert(s.elements.verdict(i).chain);
-        }
+      const auto use_chain = [&](const Verdict& v) {
+        if (chains.contains(v.chain)) used_chains.insert(v.chain);
+      };
+      for (std::size_t i = 0; i < s.elements.size(); ++i) use_chain(s.elements.verdict(i));
+      for (std::size_t i = 0; i < s.remove.size(); ++i) {
+        if (is_held(s, i)) use_chain(s.remove.verdict(i));
       }
     }
     const auto spare = [](const auto& used) {
@@ -288,6 +311,37 @@ void Table::Impl::spare_what_is_used(Plan& plan) {
                   std::erase_if(plan.sets, spare(used_sets)) >
               0;
   }
+}
+
+// A packet on its way while a transaction comes into force sees maps as they are now, but chains as
+// they were when it set out. A goto to a chain of the same transaction would end its base chain
+// without a rule having been asked. So new chains, and new sets that they look up, come first:
+// nothing leads to them yet. What comes back from a jump goes on with the rules behind it.
+Table::Impl::Plan Table::Impl::ahead(const Plan& plan) {
+  std::set<std::string_view> made, again;  // chains, and what goes and comes back
+  for (const ChainPlan& c : plan.chains) {
+    if (c.create) (c.remove ? again : made).insert(*c.name);
+  }
+  for (const SetPlan& s : plan.sets) {
+    if (s.create && s.remove) again.insert(*s.name);
+  }
+  const auto leads_to_new = [&](const SetPlan& s) {
+    if (s.create || !s.state->type.is_verdict_map()) return false;
+    for (std::size_t i = 0; i < s.come.size(); ++i) {
+      const Verdict& v = s.come.verdict(i);
+      if (v.code == Verdict::Code::goto_ && made.contains(v.chain)) return true;
+    }
+    return false;
+  };
+  Plan out;
+  if (!again.empty() || std::ranges::none_of(plan.sets, leads_to_new)) return out;
+  for (const ChainPlan& c : plan.chains) {
+    if (c.create && !c.state->want->base) out.chains.push_back(c);
+  }
+  for (const SetPlan& s : plan.sets) {
+    if (s.create) out.sets.push_back(s);
+  }
+  return out;
 }
 
 Table::Impl::Plan Table::Impl::make_plan(Scope scope) {

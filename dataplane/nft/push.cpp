@@ -77,11 +77,16 @@ Result<Table::Impl::Step> Table::Impl::send_members(Progress& p) {
 // One piece of the large sets; when it was the last, what has waited for them is next.
 Result<Table::Impl::Step> Table::Impl::fill(Progress& p) {
   std::deque<const std::string*> names;
-  for (const std::string& name : bulk_) names.push_back(&sets_.find(name)->first);
+  for (const std::string& name : bulk_) {
+    if (dirty_sets_.contains(name)) names.push_back(&sets_.find(name)->first);
+  }
+  if (names.empty()) return Step::done;
   MARGAY_TRY(const Step step, send_chunk(names, p));
   if (step == Step::again) return step;
   filled_ = true;
-  std::erase_if(bulk_, [this](const std::string& name) { return !dirty_sets_.contains(name); });
+  std::erase_if(bulk_, [this](const std::string& name) {
+    return !dirty_sets_.contains(name) && !incomplete_.contains(name);
+  });
   return bulk_.empty() ? Step::again : Step::done;
 }
 
@@ -135,17 +140,27 @@ Result<Table::Impl::Step> Table::Impl::send_chunk(std::deque<const std::string*>
 
 // --- chains, maps, and what comes and goes with them -----------------------------------------
 
+Result<Table::Impl::Step> Table::Impl::send_plan(Plan plan, Progress& p) {
+  if (plan.empty()) return Step::done;
+  build(plan);
+  if (!batch_.empty()) {
+    MARGAY_TRY(const Step step, transact(p));
+    if (step == Step::again) return step;
+  }
+  for (SetPlan& s : plan.sets) done_set(s, p);
+  for (const ChainPlan& c : plan.chains) done_chain(c, p);
+  return Step::done;
+}
+
 Result<Table::Impl::Step> Table::Impl::send_structure(Scope scope, Progress& p) {
   Plan plan = make_plan(scope);
-  if (!plan.chains.empty() || !plan.sets.empty()) {
-    build(plan);
-    if (!batch_.empty()) {
-      MARGAY_TRY(const Step step, transact(p));
-      if (step == Step::again) return step;
-    }
-    for (SetPlan& s : plan.sets) done_set(s, p);
-    for (const ChainPlan& c : plan.chains) done_chain(c, p);
+  if (Plan first = ahead(plan); !first.empty()) {
+    MARGAY_TRY(const Step step, send_plan(std::move(first), p));
+    if (step == Step::again) return step;
+    plan = make_plan(scope);
   }
+  MARGAY_TRY(const Step step, send_plan(std::move(plan), p));
+  if (step == Step::again) return step;
   std::erase_if(dirty_sets_, [this](const std::string& name) {
     const auto it = sets_.find(name);
     if (it == sets_.end()) return true;

@@ -108,6 +108,7 @@ class Table::Impl {
   Names suspect_chains_, suspect_sets_;  // the kernel's state is in doubt
   Names asking_;                         // sets with SetState::suspects
   Names refused_chains_, refused_sets_;  // sets: also those with refused elements
+  Names incomplete_;                     // sets of which more will be wanted
   bool suspect_all_ = true;              // also: never read
 
  private:
@@ -153,19 +154,24 @@ class Table::Impl {
   struct Plan {
     std::vector<ChainPlan> chains;
     std::vector<SetPlan> sets;
+    [[nodiscard]] bool empty() const { return chains.empty() && sets.empty(); }
   };
   void find_bulk();
   void find_waiting();
   void spread_waiting(bool for_bulk);
   void close_users_of_refused_sets();
+  [[nodiscard]] bool in_use(std::string_view set) const;  // by a rule that stands
   [[nodiscard]] bool chain_available(std::string_view name) const;
   [[nodiscard]] bool set_available(std::string_view name) const;
   Plan make_plan(Scope scope);
   void plan_chain(const std::string& name, ChainState& c, Plan& plan);
   void plan_set(const std::string& name, SetState& s, Scope scope, Plan& plan);
   void plan_rebuilds(Plan& plan);
+  // Of the plan what has to stand before the rest; empty: the plan is one transaction.
+  [[nodiscard]] static Plan ahead(const Plan& plan);
   void spare_what_is_used(Plan& plan);
   ElementTable ready(const ElementTable& elements, SetState& s);
+  [[nodiscard]] bool is_held(const SetState& s, std::size_t removal) const;
   [[nodiscard]] ElementTable to_fill(const SetState& s) const;
 
   // push.cpp: transactions.
@@ -175,6 +181,7 @@ class Table::Impl {
   // One transaction of at most kMaxElements; `names` loses the sets that are done with it.
   Result<Step> send_chunk(std::deque<const std::string*>& names, Progress& p);
   Result<Step> send_structure(Scope scope, Progress& p);
+  Result<Step> send_plan(Plan plan, Progress& p);
   void open_batch(bool creates);
   void build(const Plan& plan);
   void build_rules(const ChainPlan& c);
@@ -199,7 +206,8 @@ class Table::Impl {
   std::set<std::string> verified_;  // what was read again in this apply(): "c name", "s name"
   Names waiting_, missing_chains_, missing_sets_;
   Names stuck_, stuck_missing_;  // those of waiting_ and missing_chains_ that no filling will help
-  Names bulk_;                   // sets whose changes are too many for the structural transaction
+  // Sets whose changes are too many for the structural transaction, or that are incomplete.
+  Names bulk_;
   bool filled_ = false;          // this apply() has sent its piece of them
   bool elements_wait_ = false;
   bool opens_table_ = false;  // batch_ creates the table

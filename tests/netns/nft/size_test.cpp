@@ -80,6 +80,57 @@ TEST_F(NftSize, what_does_not_need_a_large_set_does_not_wait_for_it) {
   EXPECT_FALSE(table_->pending());
 }
 
+TEST_F(NftSize, what_looks_up_a_set_waits_until_all_of_it_is_wanted) {
+  want_sample();
+  apply();
+  want_large();
+  table_->expect_more("large", true);
+  Progress p = apply_once();
+  for (int i = 0; i < 100 && p.more; ++i) p = apply_once();
+  EXPECT_EQ(count_elements(), kLarge) << "those that are wanted are in";
+  EXPECT_TRUE(p.incomplete);
+  EXPECT_EQ(p.waiting.size(), 0U) << "it is on its way";
+  EXPECT_EQ(nft("list chains inet").find("chain c {"), std::string::npos);
+  EXPECT_FALSE(apply_once().changed());
+  // Who is to be led there stays where it is.
+  table_->add_element("dispatch", Element::verdict_for(Packed::interface_name("cali1"),
+                                                       {Verdict::Code::jump, "c"}));
+  table_->forget_chain("endpoint");
+  EXPECT_FALSE(apply_once().changed());
+  EXPECT_NE(nft("list map inet t dispatch").find("goto endpoint"), std::string::npos);
+
+  ElementTable last(*table_->set_type("large"));
+  last.append_key(v4(kNet + 1).bytes());
+  table_->change_elements("large", std::move(last), ElementTable(*table_->set_type("large")));
+  table_->expect_more("large", false);
+  p = apply_once();
+  EXPECT_FALSE(p.more || p.incomplete);
+  EXPECT_EQ(count_elements(), kLarge + 1);
+  EXPECT_NE(nft("list map inet t dispatch").find("jump c"), std::string::npos);
+  EXPECT_EQ(nft("list chains inet").find("chain endpoint {"), std::string::npos);
+}
+
+TEST_F(NftSize, a_large_set_of_intervals_is_filled_in_bounded_transactions_before_its_rule) {
+  constexpr std::uint32_t kMany = 12'000;
+  ASSERT_TRUE(table_->want_set({"ranges", {{Datatype::ipv4_addr}, true, std::nullopt}}).ok());
+  ElementTable all(*table_->set_type("ranges"));
+  for (std::uint32_t i = 0; i < kMany; ++i) {
+    all.append_range(v4(kNet + 8 * i).bytes(), v4(kNet + 8 * i + 3).bytes());
+  }
+  table_->replace_elements("ranges", std::move(all));
+  table_->want_chain(
+      {"c", std::nullopt, {rule({address_in(Direction::source, Family::v4, "ranges"), drop()})}});
+  std::size_t added = 0;
+  for (Progress p = apply_once();; p = apply_once()) {
+    EXPECT_LE(p.elements_added, 5000U);
+    added += p.elements_added;
+    if (!p.more) break;
+    EXPECT_EQ(nft("list chains inet").find("chain c {"), std::string::npos);
+  }
+  EXPECT_EQ(added, kMany);
+  EXPECT_NE(nft("list chains inet").find("chain c {"), std::string::npos);
+}
+
 TEST_F(NftSize, a_set_half_full_after_a_restart_is_filled_before_its_rule) {
   want_large();
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(apply_once().more);

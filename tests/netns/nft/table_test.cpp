@@ -150,12 +150,39 @@ TEST_F(NftTable, a_verdict_of_a_map_changes_in_one_transaction) {
   apply();
   table_->want_chain({"other", std::nullopt, {rule({drop()})}});
   table_->add_element("dispatch", Element::verdict_for(Packed::interface_name("cali1"),
-                                                       {Verdict::Code::goto_, "other"}));
+                                                       {Verdict::Code::jump, "other"}));
   table_->forget_chain("endpoint");
   const Progress p = apply();
   EXPECT_EQ(p.transactions, 1U);
-  EXPECT_THAT(listing(), HasSubstr("\"cali1\" : goto other"));
+  EXPECT_THAT(listing(), HasSubstr("\"cali1\" : jump other"));
   EXPECT_THAT(listing(), Not(HasSubstr("chain endpoint")));
+}
+
+// Packets on their way would find the chain empty and go on behind the goto.
+TEST_F(NftTable, a_goto_of_a_standing_map_leads_to_a_chain_that_stands) {
+  want_sample();
+  apply();
+  const auto lead_to = [&](const std::string& chain, Verdict::Code code) {
+    ASSERT_TRUE(table_->want_set({chain + "-set", {{Datatype::ipv4_addr}, false, {}}}).ok());
+    table_->add_element(chain + "-set", Element::of(v4(kNet)));
+    table_->want_chain(
+        {chain,
+         std::nullopt,
+         {rule({address_in(Direction::source, Family::v4, chain + "-set"), drop()})}});
+    table_->add_element("dispatch",
+                        Element::verdict_for(Packed::interface_name("calia"), {code, chain}));
+  };
+  lead_to("first", Verdict::Code::goto_);
+  Progress p = apply(Scope::atomic);
+  EXPECT_EQ(p.transactions, 2U) << "the chain, then what leads to it";
+  EXPECT_EQ(p.chains_added, 1U);
+  EXPECT_NE(nft("list map inet t dispatch").find("goto first"), std::string::npos);
+
+  // A jump comes back to the rules behind the lookup: no need to wait.
+  lead_to("second", Verdict::Code::jump);
+  p = apply(Scope::atomic);
+  EXPECT_EQ(p.transactions, 1U);
+  EXPECT_FALSE(table_->pending());
 }
 
 TEST_F(NftTable, intervals_change_their_bounds_within_one_transaction) {

@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Host endpoints, NAT, tunnels' protection: what the plane does beside workload policy.
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <atomic>
+#include <thread>
+
 #include "lab.h"
 
 namespace margay::test {
@@ -142,6 +148,41 @@ TEST_F(Plane, forward_policy_of_host_endpoints) {
   expect("eth1", "calia1", tcp(81), Fate::pass, "another interface");
   expect("calia1", "eth0", tcp(81), Fate::pass, "the other direction is not governed");
   expect("eth0", "node", tcp(81), Fate::pass, "local traffic is not its matter");
+}
+
+// Every change makes another program, to which packets come that set out before it.
+TEST_F(Plane, what_host_policy_denies_does_not_slip_through_its_changes) {
+  constexpr std::uint64_t kTag = 0x51495051;
+  Station& from = station("eth0");
+  const Station& to = station("eth1");
+  const auto denied = frame({.protocol = kUdp, .sport = 9, .dport = 81}, from.v4, to.v4, from.mac,
+                            from.node_mac, kTag);
+  std::atomic<bool> going = false, stop = false;
+  std::thread flood;
+  for (int i = 0; i < 300; ++i) {
+    model::ActivePolicy p = policy("forward" + std::to_string(i));
+    p.inbound = {to_port(Action::allow, kTcp, 80)};
+    model::LocalHostEndpoint h = host_endpoint("h", "eth0");
+    h.forward_tiers = {{"default", false, {p.key}, {}}};
+    apply({p, h, model::PolicyRemove{policy("forward" + std::to_string(i - 1)).key}});
+    if (i != 0) continue;
+    flood = std::thread([&] {
+      while (!stop) going = ::send(from.socket, denied.data(), denied.size(), 0) > 0;
+    });
+    while (!going) std::this_thread::yield();
+  }
+  stop = true;
+  flood.join();
+  unsigned slipped = 0;
+  std::vector<std::uint8_t> buffer;
+  for (pollfd p{to.socket, POLLIN, 0}; ::poll(&p, 1, drop_ms_) > 0;) {
+    buffer.resize(2048);
+    const ssize_t n = ::recv(to.socket, buffer.data(), buffer.size(), 0);
+    if (n <= 0) break;
+    buffer.resize(static_cast<std::size_t>(n));
+    slipped += tag_of(buffer) == kTag ? 1U : 0U;
+  }
+  EXPECT_EQ(slipped, 0U);
 }
 
 TEST_F(Plane, policy_before_dnat_settles_what_it_allows) {

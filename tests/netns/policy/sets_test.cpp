@@ -115,5 +115,51 @@ TEST_F(Sets, packets_follow_the_members_whatever_their_lengths) {
   EXPECT_TRUE(hashes) << "0.0.0.0/0 was never a member beside few others";
 }
 
+// A set that comes by pieces: what names it waits for the last, and nobody else waits.
+TEST_F(Sets, a_set_in_pieces_takes_effect_when_it_is_whole) {
+  add_station("calib1", "10.65.0.2", "fd00:65::2");
+  struct Case {
+    const char* id;
+    std::vector<const char*> first, last;
+    const char* kernel_set;
+  };
+  const Case cases[] = {
+      {"s:p", {"192.0.3.1/32"}, {"192.0.2.1/32"}, "s-p-4-32"},
+      {"s:q",
+       {"1.0.0.0/8", "2.0.0.0/9", "3.0.0.0/10", "4.0.0.0/11", "5.0.0.0/12", "6.0.0.0/13",
+        "7.0.0.0/14", "8.0.0.0/15", "9.0.0.0/16"},
+       {"192.0.2.1/32"},
+       "s-q-4-i"},
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.id);
+    model::LocalWorkload w = workload("calia1");
+    apply({allow_profile(), w, model::WorkloadRemove{workload("calib1").id}});
+    ASSERT_EQ(send("eth0", "calia1", tcp(1), v4), Fate::pass);
+
+    model::ActivePolicy p = policy("pieces");
+    p.inbound = {rule(Action::deny, [&](ActiveRule& r) { r.source.sets = {c.id}; }),
+                 rule(Action::allow)};
+    w.tiers = {{"default", false, {p.key}, {}}};
+    model::SetUpdate piece = nets(c.id, c.first);
+    piece.more = true;
+    plane_->apply({{piece, p, w}});
+    plane_->apply({{workload("calib1")}});
+    ASSERT_TRUE(until([&] {
+      return run("nft list map inet margay to-workload").find("calib1") != std::string::npos;
+    }));
+    EXPECT_EQ(send("eth0", "calib1", tcp(1), v4), Fate::pass) << "another endpoint stands already";
+    EXPECT_EQ(send("eth0", "calia1", tcp(1), v4), Fate::pass) << "what was in force still is";
+    EXPECT_TRUE(plane_->status().pending);
+
+    model::SetUpdate end = nets(c.id, c.last);
+    end.replace = false;
+    apply({end});
+    EXPECT_NE(run("nft list sets").find(c.kernel_set), std::string::npos);
+    EXPECT_EQ(send("eth0", "calia1", tcp(1), v4), Fate::drop);
+    EXPECT_TRUE(plane_->status().quarantined.empty());
+  }
+}
+
 }  // namespace
 }  // namespace margay::test

@@ -96,6 +96,12 @@ TEST(Members, tells_only_what_changed_since_last_time) {
   }
 }
 
+TEST(Members, networks_that_differ_in_their_upper_bits_spread_over_a_table) {
+  std::set<std::size_t> homes;
+  for (std::uint32_t i = 0; i < 4096; ++i) homes.insert(MemberKey4{i << 8, 24}.hash() % 4096);
+  EXPECT_GT(homes.size(), 2000U);
+}
+
 TEST(Members, packs_networks) {
   const std::vector<Prefix> nets = {
       Prefix::parse("fd00::/64").value(), Prefix::parse("10.0.0.1/32").value(),

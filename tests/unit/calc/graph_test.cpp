@@ -67,13 +67,9 @@ TEST_F(GraphTest, tells_nothing_before_in_sync_and_says_so_once) {
   EXPECT_TRUE(graph.flush().changes.empty());
   graph.set_in_sync();
   EXPECT_TRUE(graph.pending());
-  model::Batch part = graph.flush(1);
-  EXPECT_EQ(part.changes.size(), 1U);
-  EXPECT_FALSE(part.in_sync);
-  view.apply(part);
-  part = graph.flush();
-  EXPECT_TRUE(part.in_sync);
-  view.apply(part);
+  const model::Batch first = graph.flush();
+  EXPECT_TRUE(first.in_sync);
+  view.apply(first);
   EXPECT_FALSE(graph.pending());
   EXPECT_EQ(view.workloads.size(), 1U);
   policy(R"({"selector":"all() "})");
@@ -97,6 +93,66 @@ TEST_F(GraphTest, a_member_that_goes_and_comes_back_within_a_flush_is_no_change)
   graph.remove(kRemote);
   graph.update(kRemote, object(workload("you", "10.0.0.2/32"), R"({"app":"db"})"));
   EXPECT_TRUE(sync().changes.empty());
+}
+
+TEST_F(GraphTest, a_large_new_set_comes_by_pieces_and_holds_up_nothing) {
+  (void)sync();
+  for (int i = 0; i < 1000; ++i) {
+    const std::string address = "10.1." + std::to_string(i / 250) + "." + std::to_string(i % 250);
+    graph.update({Kind::workload_endpoint, "ns", "db" + std::to_string(i)},
+                 object(workload("you", address + "/32"), R"({"app":"db"})"));
+  }
+  policy(R"({"ingress":[{"action":"Allow","source":{"selector":"app == 'db'"}}]})");
+  view.apply(graph.flush(100));
+  ASSERT_EQ(view.sets.size(), 1U);
+  const View::Set& set = view.sets.begin()->second;
+  EXPECT_TRUE(set.more);
+  EXPECT_LE(set.members.size(), 100U);
+
+  // Meanwhile: another endpoint and its small set, a member that goes, one that changes its mind.
+  graph.update({Kind::workload_endpoint, "ns", "another"},
+               object(R"({"orchestrator":"k8s","node":"me","pod":"other","endpoint":"eth0",)"
+                      R"("interfaceName":"cali2","ipNetworks":["10.0.0.9/32"]})",
+                      R"({"app":"other"})"));
+  graph.update({Kind::network_policy, "ns", "q"},
+               object(R"({"selector":"app == 'other'","ingress":[{"action":"Allow","source":)"
+                      R"({"selector":"app == 'web'"}}]})"));
+  graph.remove({Kind::workload_endpoint, "ns", "db0"});
+  graph.update({Kind::workload_endpoint, "ns", "db999"},
+               object(workload("you", "10.1.3.249/32"), R"({"app":"none"})"));
+  view.apply(graph.flush(100));
+  EXPECT_EQ(view.workloads.size(), 2U);
+  ASSERT_EQ(view.sets.size(), 2U);
+  std::size_t whole = 0;
+  for (const auto& [id, s] : view.sets) whole += s.more ? 0 : 1;
+  EXPECT_EQ(whole, 1U);
+
+  std::size_t steps = 0;
+  for (; graph.pending(); ++steps) {
+    const model::Batch batch = graph.flush(100);
+    for (const auto& c : batch.changes) EXPECT_LE(std::get<model::SetUpdate>(c).added.size(), 100U);
+    view.apply(batch);
+  }
+  EXPECT_GE(steps, 8U);
+  EXPECT_FALSE(set.more);
+  EXPECT_EQ(set.members.size(), 999U);  // remote, db1 to db998
+  EXPECT_TRUE(view.broken.empty()) << view.broken.front();
+}
+
+TEST_F(GraphTest, a_set_that_nobody_needs_any_more_is_not_filled_further) {
+  (void)sync();
+  for (int i = 0; i < 100; ++i) {
+    graph.update({Kind::workload_endpoint, "ns", "db" + std::to_string(i)},
+                 object(workload("you", "10.1.0." + std::to_string(i) + "/32"), R"({"app":"db"})"));
+  }
+  policy(R"({"ingress":[{"action":"Allow","source":{"selector":"app == 'db'"}}]})");
+  view.apply(graph.flush(10));
+  EXPECT_TRUE(graph.pending());
+  graph.remove(kPolicy);
+  view.apply(graph.flush(10));
+  EXPECT_FALSE(graph.pending());
+  EXPECT_TRUE(view.sets.empty());
+  EXPECT_TRUE(view.broken.empty()) << view.broken.front();
 }
 
 TEST_F(GraphTest, a_set_is_shared_and_changes_by_deltas) {

@@ -39,7 +39,7 @@ std::string text(const std::pair<std::string, Family>& k) {
 }
 
 std::string detail(const View::Set& s) {
-  std::string out = std::to_string(s.members.size()) + " members:";
+  std::string out = std::to_string(s.members.size()) + (s.more ? "+ members:" : " members:");
   for (const auto& m : s.members) {
     out += " " + m.prefix.to_string() + "," + std::to_string(m.protocol) + ":" +
            std::to_string(m.port);
@@ -126,7 +126,9 @@ void View::apply(const model::Batch& batch) {
 void View::put(const model::SetUpdate& c) {
   check(c.replace || sets.contains(c.id), "delta for unknown set " + c.id);
   Set& set = sets[c.id];
+  check(c.replace || set.more || !c.more, "a set that was whole has more to come: " + c.id);
   set.kind = c.kind;
+  set.more = c.more;
   if (c.replace) {
     check(c.removed.empty(), "a whole set that removes: " + c.id);
     set.members.clear();

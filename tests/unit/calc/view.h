@@ -18,6 +18,7 @@ struct View {
   struct Set {
     model::SetKind kind = model::SetKind::nets;
     std::set<model::SetMember> members;
+    bool more = false;
     friend bool operator==(const Set&, const Set&) = default;
   };
   std::map<model::SetId, Set> sets;

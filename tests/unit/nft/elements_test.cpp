@@ -71,7 +71,7 @@ TEST(ElementTable, merge_and_diff_are_inverse_for_random_contents) {
     // Few changes to many elements take another path than many changes.
     const Contents have_model = some(round % 2 == 0 ? 250 : 10);
     Contents want_model = have_model;
-    for (const auto& [k, v] : some(round % 4 < 2 ? 2 : 40)) {
+    for (const auto& [k, v] : some(round % 4 < 2 ? 12 : 60)) {
       if (v == 0) {
         want_model.erase(k);
       } else {
