@@ -253,7 +253,7 @@ TEST_P(BigCluster, ends_equal_to_a_plain_computation) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Of, BigCluster,
-                         testing::Values(Big{"mesh", 40, 1000, false},
+                         testing::Values(Big{"mesh", 40, 200, false},
                                          Big{"reflectors", 60, 1000, true}),
                          [](const auto& of) { return of.param.name; });
 
