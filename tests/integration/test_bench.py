@@ -36,4 +36,5 @@ def test_prints_its_result(name):
     result = json.loads(line)
     assert result["bench"] == name and result["runs"] == 1
     for field in fields:
-        assert result["ours"][field] >= 0, field
+        value = result["ours"][field]
+        assert value >= 0 or "extra" in field, f"{field}: {value}"   # a difference may be any
