@@ -79,14 +79,12 @@ BgpThread::~BgpThread() {
 }
 
 void BgpThread::report() {
-  const bgp::SpeakerStatus status = speaker_->status();
-  std::size_t up = 0;
-  for (const auto& peer : status.peers) up += peer.state == "up" ? 1U : 0U;
+  const bgp::SpeakerSummary now = speaker_->summary();
   std::string detail =
-      std::to_string(up) + " of " + std::to_string(status.peers.size()) + " peers up";
-  if (!status.listen_error.empty()) detail += "; " + status.listen_error;
+      std::to_string(now.established) + " of " + std::to_string(now.peers) + " peers up";
+  if (!now.listen_error.empty()) detail += "; " + now.listen_error;
   // As Calico's probe: ready with no peers, or with at least one established.
-  health_.report(kSubsystem, status.peers.empty() || up > 0, std::move(detail));
+  health_.report(kSubsystem, now.peers == 0 || now.established > 0, std::move(detail));
 }
 
 void BgpThread::learn() {

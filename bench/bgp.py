@@ -88,13 +88,13 @@ class Scenario:
         return [*argv, *self.load]
 
 
-def full_table(prefixes: int = 1_000_000, sets: int = 100_000) -> Scenario:
+def full_table(prefixes: int, sets: int) -> Scenario:
     sender = Group(1, _OTHER_AS, more={"routes": prefixes, "per_update": prefixes // sets,
                                        "attributes": sets, "path": 3, "communities": 4})
     return Scenario((sender, Group(1, _OTHER_AS + 1, more={"expect": prefixes})), length=24)
 
 
-def best_path(senders: int = 10, prefixes: int = 100_000) -> Scenario:
+def best_path(prefixes: int, senders: int = 10) -> Scenario:
     best = _OTHER_AS + senders - 1
     group = Group(senders, _OTHER_AS, 1, {"routes": prefixes, "same": True, "attributes": 1000,
                                           "path": 3, "communities": 2, "each_better": True})
@@ -107,20 +107,21 @@ def reflector(clients: int, *load: str) -> Scenario:
     return Scenario((group,), reflects=True, load=load)
 
 
-def mesh(nodes: int = 500) -> Scenario:
+def mesh(nodes: int) -> Scenario:
     return Scenario((Group(nodes, more={"routes": 4}),), mesh=True, kernel=True)
 
 
-def fib(routes: int = 100_000) -> Scenario:
+def fib(routes: int) -> Scenario:
     """The pause is for a speaker that keeps the routes of an earlier run until its peers are done."""
-    return Scenario((Group(1, more={"routes": routes}),), kernel=True, load=("--idle", "6", "--withdraw", "--raw"))
+    return Scenario((Group(1, more={"routes": routes}),), kernel=True,
+                    load=("--idle", "6", "--withdraw", "--raw"))
 
 
 def idle(sessions: int, seconds: float) -> Scenario:
     return Scenario((Group(sessions),), load=("--idle", str(int(seconds))))
 
 
-def dial(peers: int = 1000) -> Scenario:
+def dial(peers: int) -> Scenario:
     return Scenario((Group(peers),), load=("--at-once", str(peers)))
 
 
@@ -269,29 +270,34 @@ def _announced(found: dict) -> Sample:
 Measure = Callable[[Scenario], dict]
 
 
-def _full_table(measure: Measure, _: Options) -> Sample:
-    return _announced(measure(full_table()))
+def _sized(options: Options, count: int) -> int:
+    """S0 tries a benchmark out in seconds: with a hundredth."""
+    return count // 100 if options.scale == "S0" else count
 
 
-def _best_path(measure: Measure, _: Options) -> Sample:
-    return _announced(measure(best_path()))
+def _full_table(measure: Measure, options: Options) -> Sample:
+    return _announced(measure(full_table(_sized(options, 1_000_000), _sized(options, 100_000))))
+
+
+def _best_path(measure: Measure, options: Options) -> Sample:
+    return _announced(measure(best_path(_sized(options, 100_000))))
 
 
 def _reflector(measure: Measure, options: Options) -> Sample:
-    found = measure(reflector(500, "--flap", str(options.tries)))
+    found = measure(reflector(_sized(options, 500), "--flap", str(options.tries)))
     sample = _announced(found) | {k: v for k, v in found["flap"].items() if k.endswith("_ms")}
-    twice = _announced(measure(reflector(1000)))
+    twice = _announced(measure(reflector(_sized(options, 1000))))
     return sample | {"cpu_1000_s": twice["cpu_s"], "wall_1000_s": twice["wall_s"],
                      "cpu_1000_to_500": twice["cpu_s"] / sample["cpu_s"]}
 
 
-def _mesh(measure: Measure, _: Options) -> Sample:
-    return _announced(measure(mesh()))
+def _mesh(measure: Measure, options: Options) -> Sample:
+    return _announced(measure(mesh(_sized(options, 500))))
 
 
-def _fib(measure: Measure, _: Options) -> Sample:
+def _fib(measure: Measure, options: Options) -> Sample:
     """In, out, and the same routes written by nobody but the load tool."""
-    found = measure(fib())
+    found = measure(fib(_sized(options, 100_000)))
     out, raw = found["withdraw"], found["raw"]
     sample = _announced(found)
     return sample | {"out_wall_s": out["wall_s"], "out_cpu_s": out["cpu_s"],
@@ -301,7 +307,7 @@ def _fib(measure: Measure, _: Options) -> Sample:
 
 
 def _idle(measure: Measure, options: Options) -> Sample:
-    sessions = 500
+    sessions = _sized(options, 500)
     none = measure(replace(idle(sessions, 1), groups=(Group(1),)))["idle"]["rss_mib"]
     found = measure(idle(sessions, options.seconds))["idle"]
     return {"cpu_s": found["cpu_pct"] * options.seconds / 100, "cpu_pct": found["cpu_pct"],
@@ -309,8 +315,8 @@ def _idle(measure: Measure, options: Options) -> Sample:
             "kib_per_session": (found["rss_mib"] - none) * 1024 / sessions}
 
 
-def _dial(measure: Measure, _: Options) -> Sample:
-    found = measure(dial())
+def _dial(measure: Measure, options: Options) -> Sample:
+    found = measure(dial(_sized(options, 1000)))
     phase = found["establish"]
     return {"wall_s": phase["wall_s"], "cpu_s": phase["cpu_s"], "losses": phase["losses"],
             "listen_overflows": found["listen_overflows"]}

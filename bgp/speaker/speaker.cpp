@@ -37,6 +37,7 @@ class Speaker::Impl : public PeerOwner {
   void set_config(SpeakerConfig config);
   void set_kernel_routes(const std::vector<LearntRoute>& routes);
   void stop(bool leave_forwarding);
+  [[nodiscard]] SpeakerSummary summary() const;
   [[nodiscard]] SpeakerStatus status() const;
   [[nodiscard]] RouteView view();
 
@@ -372,6 +373,10 @@ void Speaker::Impl::finish_initial_sync() {
 
 // --- status ----------------------------------------------------------------------------------
 
+SpeakerSummary Speaker::Impl::summary() const {
+  return {peers_.size(), established_, listen_error_};
+}
+
 SpeakerStatus Speaker::Impl::status() const {
   SpeakerStatus s;
   s.router_id = config_.router_id;
@@ -408,6 +413,7 @@ void Speaker::set_kernel_routes(const std::vector<LearntRoute>& routes) {
   impl_->set_kernel_routes(routes);
 }
 void Speaker::stop(bool leave_forwarding) { impl_->stop(leave_forwarding); }
+SpeakerSummary Speaker::summary() const { return impl_->summary(); }
 SpeakerStatus Speaker::status() const { return impl_->status(); }
 std::vector<RouteStatus> Speaker::routes(const RouteQuery& query) {
   return impl_->view().list(query);

@@ -50,6 +50,7 @@ class Speaker {
   // is not called any more.
   void stop(bool leave_forwarding);
 
+  [[nodiscard]] SpeakerSummary summary() const;
   [[nodiscard]] SpeakerStatus status() const;
   // Sorted by prefix; nothing when no peer goes by that name or address.
   [[nodiscard]] std::vector<RouteStatus> routes(const RouteQuery& query = {});

@@ -41,6 +41,12 @@ struct PeerStatus {
   PeerCounters counters;
 };
 
+// What readiness needs every few seconds, at any number of peers.
+struct SpeakerSummary {
+  std::size_t peers = 0, established = 0;
+  std::string listen_error;
+};
+
 struct SpeakerStatus {
   RouterId router_id;
   Asn local_as;

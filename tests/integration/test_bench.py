@@ -21,6 +21,9 @@ BENCHMARKS = {
     "policy-packets": (["--seconds", "0.1"], ["conn_rate_1", "pps_10", "conn_rate_3_policies"]),
     "set-scale": (["--tries", "2"], ["load_s", "bytes_per_member", "one_member_ms"]),
     "calc": ([], ["updates_per_s", "bytes_per_remote_endpoint"]),
+    "bgp-full-table": ([], ["wall_s", "cpu_s", "prefixes_out"]),
+    "bgp-rr": (["--tries", "2"], ["wall_s", "down_p99_ms", "up_p99_ms", "cpu_1000_to_500"]),
+    "bgp-dial": ([], ["wall_s", "losses"]),
     "foreign-churn": (["--seconds", "0.2"], ["cpu_pct", "nft_cpu_pct", "start_extra_cpu_s"]),
 }
 

@@ -47,6 +47,7 @@ struct SimNode {
   [[nodiscard]] std::size_t up() const {
     std::size_t n = 0;
     for (const auto& p : speaker.status().peers) n += p.state == "up" ? 1U : 0U;
+    EXPECT_EQ(speaker.summary().established, n);
     return n;
   }
 
