@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,6 +40,13 @@ class Tally:
 
     def __str__(self) -> str:
         return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+
+def sweep_temporary() -> None:
+    """Removes the directories of test programs that were killed (tests/support/temp_dir.h)."""
+    for left in Path(tempfile.gettempdir()).glob("margay-test-*-*"):
+        if not Path("/proc", left.name.split("-")[2]).exists():
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def build(preset: str) -> Path:
@@ -185,6 +193,7 @@ def main() -> int:
         return 2
     for left in registry.sweep():
         print(f"removed what an earlier run left: {left}")
+    sweep_temporary()
     total = Tally()
     try:
         if options.what != "integration":

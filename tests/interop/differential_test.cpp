@@ -3,12 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <fstream>
 #include <random>
 #include <sstream>
 
 #include "bgp/wire/message.h"
+#include "tests/support/temp_dir.h"
 
 namespace margay::bgp::wire {
 namespace {
@@ -170,11 +170,10 @@ TEST(Differential, exabgp_understands_what_we_understand) {
   const int given = testing::UnitTest::GetInstance()->random_seed();
   const unsigned seed = given == 0 ? 42U : static_cast<unsigned>(given);
   SCOPED_TRACE("seed " + std::to_string(seed));
-  std::string folder = testing::TempDir() + "margay-differential-XXXXXX";
-  ASSERT_NE(::mkdtemp(folder.data()), nullptr);
+  const TempDir folder;
   std::vector<std::string> want, sent;
   {
-    std::ofstream in(folder + "/in");
+    std::ofstream in(folder / "in");
     Maker maker(seed);
     for (int i = 0; i < kMessages; ++i) {
       const Buffer message = maker.message();
@@ -184,15 +183,14 @@ TEST(Differential, exabgp_understands_what_we_understand) {
     }
   }
   const std::string command = "/usr/bin/python3 -B " MARGAY_INTEROP_DIR "/exabgp_decode.py <" +
-                              folder + "/in >" + folder + "/out 2>" + folder + "/err";
-  ASSERT_EQ(std::system(command.c_str()), 0) << std::ifstream(folder + "/err").rdbuf();
-  std::ifstream out(folder + "/out");
+                              folder / "in" + " >" + folder / "out" + " 2>" + folder / "err";
+  ASSERT_EQ(std::system(command.c_str()), 0) << std::ifstream(folder / "err").rdbuf();
+  std::ifstream out(folder / "out");
   for (std::size_t i = 0; i < want.size(); ++i) {
     std::string theirs;
     ASSERT_TRUE(std::getline(out, theirs)) << "message " << i;
     ASSERT_EQ(want[i], theirs) << sent[i];
   }
-  std::filesystem::remove_all(folder);
 }
 
 }  // namespace

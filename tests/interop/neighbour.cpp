@@ -59,9 +59,7 @@ std::string output_of(const std::string& command) {
 }
 
 Neighbour::Neighbour() {
-  std::string dir = "/tmp/margay-interop-XXXXXX";
-  dir_ = mkdtemp(dir.data());
-  (void)chmod(dir_.c_str(), 0755);  // some daemons give up their privileges
+  (void)chmod(dir_.path().c_str(), 0755);  // some daemons give up their privileges
   int ready[2];
   EXPECT_EQ(pipe2(ready, O_CLOEXEC), 0);
   holder_ = spawn([&] {
@@ -91,7 +89,6 @@ Neighbour::~Neighbour() {
   end(holder_);
   // The pair goes with either end; the namespace's may linger for a moment.
   (void)!std::system("ip link del ours 2>/dev/null");
-  (void)!std::system(("rm -rf " + dir_).c_str());
 }
 
 void Neighbour::write(const std::string& name, const std::string& content) const {

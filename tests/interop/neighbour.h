@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/temp_dir.h"
+
 namespace margay::test {
 
 // Puts the calling process into a fresh network namespace, once; false: not allowed to.
@@ -25,7 +27,7 @@ class Neighbour {
   Neighbour& operator=(const Neighbour&) = delete;
 
   // A file of the folder: its path, and writing it.
-  [[nodiscard]] std::string path(const std::string& name) const { return dir_ + "/" + name; }
+  [[nodiscard]] std::string path(const std::string& name) const { return dir_ / name; }
   void write(const std::string& name, const std::string& content) const;
   [[nodiscard]] std::string read(const std::string& name) const;
   // Starts a program over there; what it prints goes to the file `log`. Returns its process.
@@ -37,7 +39,7 @@ class Neighbour {
  private:
   int holder_ = -1;  // keeps the namespace
   std::vector<int> processes_;
-  std::string dir_;
+  TempDir dir_;
 };
 
 }  // namespace margay::test

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// A directory of a test's own, removed with everything in it.
+// A directory of a test's own, removed with everything in it. Its name has the process's number, by
+// which ./test finds what killed tests left.
 #pragma once
+
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -13,7 +16,8 @@ namespace margay {
 class TempDir {
  public:
   TempDir() {
-    std::string name = (std::filesystem::temp_directory_path() / "margay-test-XXXXXX").string();
+    const std::string file = "margay-test-" + std::to_string(::getpid()) + "-XXXXXX";
+    std::string name = (std::filesystem::temp_directory_path() / file).string();
     MARGAY_ASSERT(::mkdtemp(name.data()) != nullptr);
     path_ = name;
   }

@@ -12,6 +12,7 @@
 
 #include "base/fd.h"
 #include "base/loop/asio_loop.h"
+#include "tests/support/temp_dir.h"
 
 namespace margay::http {
 namespace {
@@ -20,15 +21,10 @@ using namespace std::chrono_literals;
 
 class HttpTest : public testing::Test {
  protected:
-  HttpTest() {
-    std::string pattern = std::filesystem::temp_directory_path() / "margay-http-XXXXXX";
-    dir_ = mkdtemp(pattern.data());
-    path_ = dir_ + "/sock";
-  }
+  HttpTest() { path_ = dir_ / "sock"; }
   ~HttpTest() override {
     loop_.join();
     server_.reset();
-    std::filesystem::remove_all(dir_);
   }
   void serve(Handler h) {
     auto s = listen_unix(loop_, path_, 0600, std::move(h));
@@ -54,7 +50,8 @@ class HttpTest : public testing::Test {
   }
 
   AsioLoop loop_{"http"};
-  std::string dir_, path_;
+  TempDir dir_;
+  std::string path_;
   std::unique_ptr<Server> server_;
 };
 
