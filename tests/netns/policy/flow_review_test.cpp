@@ -55,9 +55,7 @@ class FlowReviewTest : public Lab {
   void SetUp() override {
     Lab::SetUp();
     if (IsSkipped()) return;
-    add_station("calia1", "10.65.0.1", "fd00:65::1");
-    add_station("calia2", "10.65.0.2", "fd00:65::2");
-    add_station("eth0", "192.0.2.1", "2001:db8::1");
+    add_usual_stations(2);
     judge_ = allows;
     start_plane();
   }

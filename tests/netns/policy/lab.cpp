@@ -118,6 +118,14 @@ void Lab::TearDown() {
   if (netns_ >= 0) ::close(netns_);
 }
 
+void Lab::add_usual_stations(int pods) {
+  for (int n = 1; n <= pods; ++n) {
+    const std::string number = std::to_string(n);
+    add_station("calia" + number, ("10.65.0." + number).c_str(), ("fd00:65::" + number).c_str());
+  }
+  add_station("eth0", "192.0.2.1", "2001:db8::1");
+}
+
 Lab::Station& Lab::add_station(const std::string& interface, const char* address4,
                                const char* address6) {
   Station s;

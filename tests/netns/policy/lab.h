@@ -41,6 +41,8 @@ class Lab : public ::testing::Test {
     [[nodiscard]] const Ip& address(Family f) const { return f == Family::v4 ? v4 : v6; }
   };
   Station& add_station(const std::string& interface, const char* address4, const char* address6);
+  // `pods` workloads, calia1 at 10.65.0.1 and so on, and eth0: somewhere outside.
+  void add_usual_stations(int pods);
   Station& station(const std::string& name) { return stations_.at(name); }
 
   // What becomes of one packet between stations; `node` is the node itself. `source`, when given,

@@ -27,8 +27,7 @@ class Oracle : public Lab {
   void SetUp() override {
     Lab::SetUp();
     if (IsSkipped()) return;
-    add_station("calia1", "10.65.0.1", "fd00:65::1");
-    add_station("eth0", "192.0.2.1", "2001:db8::1");
+    add_usual_stations(1);
     for (const char* text :
          {"192.0.2.1", "192.0.2.2", "192.0.2.77", "198.51.100.9", "10.1.2.3", "10.1.3.3"}) {
       remote4_.push_back(Ip::parse(text).value());

@@ -19,8 +19,7 @@ class Plane : public Lab {
   void SetUp() override {
     Lab::SetUp();
     if (IsSkipped()) return;
-    add_station("calia1", "10.65.0.1", "fd00:65::1");
-    add_station("eth0", "192.0.2.1", "2001:db8::1");
+    add_usual_stations(1);
     add_station("eth1", "198.51.100.1", "2001:db8:1::1");
     start_plane();
   }

@@ -21,8 +21,7 @@ class Sets : public Lab {
   void SetUp() override {
     Lab::SetUp();
     if (IsSkipped()) return;
-    add_station("calia1", "10.65.0.1", "fd00:65::1");
-    add_station("eth0", "192.0.2.1", "2001:db8::1");
+    add_usual_stations(1);
     for (const char* text :
          {"192.0.2.1", "192.0.2.2", "192.0.3.1", "193.0.0.1", "10.1.2.3", "100.64.0.1",
           "223.255.255.254", "2001:db8::1", "2001:db8::2", "2001:db9::1", "3fff::1", "fd01::9"}) {

@@ -118,10 +118,7 @@ class Spec : public Lab {
   void SetUp() override {
     Lab::SetUp();
     if (IsSkipped()) return;
-    add_station("calia1", "10.65.0.1", "fd00:65::1");
-    add_station("calia2", "10.65.0.2", "fd00:65::2");
-    add_station("calia3", "10.65.0.3", "fd00:65::3");
-    add_station("eth0", "192.0.2.1", "2001:db8::1");
+    add_usual_stations(3);
     drop_ms_ = 10;  // of many
     start_plane();
     plane_->set_interfaces({{"eth0", {Ip::parse("192.0.2.254").value()}}});

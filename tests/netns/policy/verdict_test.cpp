@@ -24,11 +24,8 @@ class Verdicts : public Lab {
   void SetUp() override {
     Lab::SetUp();
     if (IsSkipped()) return;
-    add_station("calia1", "10.65.0.1", "fd00:65::1");
-    add_station("calia2", "10.65.0.2", "fd00:65::2");
-    add_station("calia3", "10.65.0.3", "fd00:65::3");
+    add_usual_stations(3);
     add_station("calix9", "10.65.0.9", "fd00:65::9");  // nobody tells the plane about it
-    add_station("eth0", "192.0.2.1", "2001:db8::1");   // somewhere outside
     start_plane();
   }
   // Three workloads that everything is allowed to, but for what `tiers` say about the first.

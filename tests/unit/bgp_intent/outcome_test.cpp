@@ -3,6 +3,7 @@
 // its own intent and its own speaker on one simulated network; the ToR at 10.0.0.254 is configured
 // by hand. Looked at is n1, 10.0.0.1: what it tells each peer, and what it would program.
 #include <map>
+#include <span>
 
 #include "tests/unit/bgp_intent/objects.h"
 #include "tests/unit/bgp_speaker/world.h"
@@ -137,6 +138,15 @@ struct Row {
 const Names kNone;
 const std::string kFirst = "10.65.1.0/26 via 10.0.0.1";
 
+void check(std::span<const Row> rows) {
+  for (const auto& row : rows) {
+    SCOPED_TRACE(row.name);
+    World world(row.objects);
+    for (const auto& [peer, want] : row.told) EXPECT_EQ(world.told(peer), want) << peer;
+    EXPECT_EQ(world.kernel(), row.kernel);
+  }
+}
+
 TEST(Outcome, of_blocks_pools_and_single_addresses) {
   const Row rows[] = {
       {"the mesh", cluster({}), {{"10.0.0.2", {kFirst}}}, {"10.65.2.0/26 via 10.0.0.2"}},
@@ -199,12 +209,7 @@ TEST(Outcome, of_blocks_pools_and_single_addresses) {
        {{"10.0.0.2", {kFirst, "10.96.0.0/12 via 10.0.0.1"}}},
        {"10.65.2.0/26 via 10.0.0.2"}},
   };
-  for (const auto& row : rows) {
-    SCOPED_TRACE(row.name);
-    World world(row.objects);
-    for (const auto& [peer, want] : row.told) EXPECT_EQ(world.told(peer), want) << peer;
-    EXPECT_EQ(world.kernel(), row.kernel);
-  }
+  check(rows);
 }
 
 TEST(Outcome, of_peers_and_their_parameters) {
@@ -279,12 +284,7 @@ TEST(Outcome, of_peers_and_their_parameters) {
        {{"10.0.0.2", {"10.65.1.0/26 via 10.0.0.1 path 65001"}}},
        {"10.65.2.0/26 via 10.0.0.2"}},
   };
-  for (const auto& row : rows) {
-    SCOPED_TRACE(row.name);
-    World world(row.objects);
-    for (const auto& [peer, want] : row.told) EXPECT_EQ(world.told(peer), want) << peer;
-    EXPECT_EQ(world.kernel(), row.kernel);
-  }
+  check(rows);
 }
 
 TEST(Outcome, of_reflection) {
@@ -301,12 +301,7 @@ TEST(Outcome, of_reflection) {
        {{"10.0.0.3", {kFirst}}},
        {"10.65.2.0/26 via 10.0.0.2", "10.65.3.0/26 via 10.0.0.3"}},
   };
-  for (const auto& row : rows) {
-    SCOPED_TRACE(row.name);
-    World world(row.objects);
-    for (const auto& [peer, want] : row.told) EXPECT_EQ(world.told(peer), want) << peer;
-    EXPECT_EQ(world.kernel(), row.kernel);
-  }
+  check(rows);
 }
 
 TEST(Outcome, listens_where_it_is_told) {
