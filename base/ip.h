@@ -112,15 +112,17 @@ struct Mac {
 
 }  // namespace margay
 
+// Not noexcept: libstdc++'s tables then keep each element's hash instead of working it out again
+// for every element they step over.
 template <>
 struct std::hash<margay::Ip> {
-  std::size_t operator()(const margay::Ip& a) const noexcept {
+  std::size_t operator()(const margay::Ip& a) const {
     return margay::hash_bytes(a.bytes(), a.is_v6() ? 6 : 4);
   }
 };
 template <>
 struct std::hash<margay::Prefix> {
-  std::size_t operator()(const margay::Prefix& p) const noexcept {
+  std::size_t operator()(const margay::Prefix& p) const {
     return margay::hash_bytes(p.addr().bytes(), p.length() + 256);
   }
 };

@@ -25,7 +25,8 @@ struct RouteKey {
 [[nodiscard]] inline RouteKey key_of(const netlink::Route& r) { return {r.dst, r.metric, r.tos}; }
 
 struct RouteKeyHash {
-  std::size_t operator()(const RouteKey& k) const noexcept {
+  // Not noexcept: the tables then keep the hash (base/ip.h).
+  std::size_t operator()(const RouteKey& k) const {
     return std::hash<Prefix>{}(k.dst) ^ (std::size_t{k.metric} << 8 | k.tos) * 0x9e3779b97f4a7c15U;
   }
 };
