@@ -386,6 +386,11 @@ struct BgpPeerSpec {
   std::string max_restart_time;
   std::string keepalive_time;
   std::string hold_time;  // ours
+  // Ours: whose routes the session carries ("IPv4", "IPv6"); none: those of its address's family.
+  std::vector<std::string> address_families;
+  std::optional<int> max_prefixes;        // ours: of each family; 0: any number
+  std::string max_prefixes_restart_time;  // ours: Go duration, "": stays down until changed
+  std::string graceful_notification;      // ours: "Enabled" (RFC 8538), "Disabled" or ""
   std::optional<int> num_allowed_local_as_numbers;
   std::optional<int> ttl_security;
   std::string reachable_by;
