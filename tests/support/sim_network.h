@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // A network of BGP transports in memory and virtual time: connections with latency and a bounded
-// window, refusals, resets, and pairs of addresses between which nothing passes any more. As with
-// TCP what is sent on a connection arrives in order, whatever the latency does meanwhile.
+// window, refusals, resets, and pairs of addresses between which nothing passes for a while. As
+// with TCP what is sent on a connection arrives in order, whatever the latency does meanwhile, and
+// what did not get through arrives when it does again.
 #pragma once
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <deque>
 #include <list>
 #include <map>
 #include <memory>
@@ -30,7 +32,7 @@ class SimNetwork {
   std::uint64_t connections = 0;   // made so far
   std::uint64_t bytes = 0;         // delivered so far
 
-  // From now on nothing passes between the two, without a word to either.
+  // From now on nothing passes between the two, without a word to either, until mend().
   void cut(const Ip& a, const Ip& b) {
     cut_.insert({a, b});
     cut_.insert({b, a});
@@ -38,21 +40,23 @@ class SimNetwork {
   void mend(const Ip& a, const Ip& b) {
     cut_.erase({a, b});
     cut_.erase({b, a});
+    for_each_between(a, b, [&](const ConnPtr& c) {
+      for (int side : {0, 1}) after(latency, [this, c, side] { pass_held(c, side); });
+    });
   }
   // Ends every connection between the two with ECONNRESET at both ends.
   void reset(const Ip& a, const Ip& b) {
-    for (const auto& weak : conns_) {
-      const auto c = weak.lock();
-      if (!c) continue;
-      const bool between = (c->ends[0].address == a && c->ends[1].address == b) ||
-                           (c->ends[0].address == b && c->ends[1].address == a);
-      if (!between) continue;
+    for_each_between(a, b, [&](const ConnPtr& c) {
       for (int side : {0, 1}) close_end(c, side, ECONNRESET);
-    }
+    });
   }
 
  private:
   friend class SimTransport;
+  struct Arrival {
+    std::vector<std::uint8_t> data;
+    std::optional<int> close;  // errno, 0: orderly
+  };
   struct End {
     Ip address;
     Stream* stream = nullptr;  // null: destroyed
@@ -62,6 +66,7 @@ class SimNetwork {
     Clock::time_point last_arrival;   // of what is on the way to this end
     std::vector<std::uint8_t> early;  // before it was adopted
     std::optional<int> early_close;
+    std::deque<Arrival> held;  // what would have arrived while it was cut off
   };
   struct Conn {
     std::array<End, 2> ends;
@@ -129,6 +134,17 @@ class SimNetwork {
     return cut_.contains({c.ends[0].address, c.ends[1].address});
   }
 
+  template <typename F>
+  void for_each_between(const Ip& a, const Ip& b, F&& f) {
+    for (const auto& weak : conns_) {
+      const auto c = weak.lock();
+      if (!c) continue;
+      const bool between = (c->ends[0].address == a && c->ends[1].address == b) ||
+                           (c->ends[0].address == b && c->ends[1].address == a);
+      if (between) f(c);
+    }
+  }
+
   void remember(const ConnPtr& c) {
     conns_.push_back(c);
     if (conns_.size() < tidy_at_) return;
@@ -144,12 +160,38 @@ class SimNetwork {
     if (n < data.size()) c->ends[static_cast<std::size_t>(side)].blocked = true;
     if (n == 0) return 0;
     to.in_flight += n;
-    arrive(to, [this, c, side,
-                copy = std::vector<std::uint8_t>(data.begin(),
-                                                 data.begin() + static_cast<std::ptrdiff_t>(n))] {
-      if (!is_cut(*c)) deliver(c, 1 - side, copy);
-    });
+    reach(c, 1 - side, {{data.begin(), data.begin() + static_cast<std::ptrdiff_t>(n)}, {}});
     return n;
+  }
+
+  // After all that is on the way to that end, and not before it can be reached.
+  void reach(const ConnPtr& c, int side, Arrival a) {
+    End& to = c->ends[static_cast<std::size_t>(side)];
+    arrive(to, [this, c, side, &to, a = std::move(a)] {
+      const bool reset = a.close.value_or(0) != 0;
+      if (!reset && (is_cut(*c) || !to.held.empty())) {
+        to.held.push_back(a);
+      } else {
+        take(c, side, a);
+      }
+    });
+  }
+
+  void pass_held(const ConnPtr& c, int side) {
+    auto& held = c->ends[static_cast<std::size_t>(side)].held;
+    while (!held.empty() && !is_cut(*c)) {
+      const Arrival a = std::move(held.front());
+      held.pop_front();
+      take(c, side, a);
+    }
+  }
+
+  void take(const ConnPtr& c, int side, const Arrival& a) {
+    if (a.close) {
+      end(c, side, *a.close);
+    } else {
+      deliver(c, side, a.data);
+    }
   }
 
   void deliver(const ConnPtr& c, int side, const std::vector<std::uint8_t>& data) {
@@ -172,18 +214,18 @@ class SimNetwork {
     }
   }
 
-  void close_end(const ConnPtr& c, int side, int error) {
-    arrive(c->ends[static_cast<std::size_t>(side)], [this, c, side, error] {
-      End& e = c->ends[static_cast<std::size_t>(side)];
-      if (e.closed || (error == 0 && is_cut(*c))) return;
-      if (!e.adopted) {
-        e.early_close = error;
-        return;
-      }
-      e.closed = true;
-      const auto f = e.events.on_closed;
-      if (f) f(error);
-    });
+  void close_end(const ConnPtr& c, int side, int error) { reach(c, side, {{}, error}); }
+
+  void end(const ConnPtr& c, int side, int error) {
+    End& e = c->ends[static_cast<std::size_t>(side)];
+    if (e.closed) return;
+    if (!e.adopted) {
+      e.early_close = error;
+      return;
+    }
+    e.closed = true;
+    const auto f = e.events.on_closed;
+    if (f) f(error);
   }
 
   SimLoop& loop_;

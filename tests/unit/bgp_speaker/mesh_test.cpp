@@ -28,6 +28,22 @@ unsigned seed() {
 
 using Table = std::map<Prefix, std::vector<Ip>>;
 
+// "-10.64.0.0/26 10.0.0.1 +10.64.0.0/26 10.0.0.1 10.0.0.2": has the former, wants the latter.
+std::string difference(const Table& have, const Table& want) {
+  std::string out;
+  const auto put = [&](char sign, const Table& table, const Table& other) {
+    for (const auto& [prefix, hops] : table) {
+      const auto it = other.find(prefix);
+      if (it != other.end() && it->second == hops) continue;
+      out += sign + prefix.to_string() + " ";
+      for (const Ip& hop : hops) out += hop.to_string() + " ";
+    }
+  };
+  put('-', have, want);
+  put('+', want, have);
+  return out;
+}
+
 class Cluster {
  public:
   enum class Families { v4, both };
@@ -118,7 +134,7 @@ class Cluster {
   void check(const char* when) {
     for (std::size_t i = 0; i < nodes_.size(); ++i) {
       if (!alive_[i]) continue;
-      EXPECT_EQ(nodes_[i]->sink.routes, want(i)) << when << ", node " << i;
+      EXPECT_EQ(difference(nodes_[i]->sink.routes, want(i)), "") << when << ", node " << i;
     }
   }
   // Everything that any node has said of routes so far.

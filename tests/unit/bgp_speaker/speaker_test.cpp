@@ -97,6 +97,20 @@ TEST_F(SpeakerTest, hold_timer_takes_the_routes_of_a_peer_that_died) {
   EXPECT_EQ(one_.sink.routes.size(), 1U);
 }
 
+TEST_F(SpeakerTest, a_cut_shorter_than_the_hold_time_loses_nothing) {
+  start();
+  net_.cut(ip("10.0.0.1"), ip("10.0.0.2"));
+  two_config_.originated = {{prefix("10.65.3.0/26"), kNormalPriority}};
+  two_.speaker.set_config(two_config_);
+  loop_.advance(100s);
+  EXPECT_FALSE(one_.sink.routes.contains(prefix("10.65.3.0/26")));
+  net_.mend(ip("10.0.0.1"), ip("10.0.0.2"));
+  loop_.advance(1s);
+  EXPECT_EQ(one_.sink.routes.size(), 1U);
+  EXPECT_TRUE(one_.sink.routes.contains(prefix("10.65.3.0/26")));
+  EXPECT_EQ(at_one().counters.established, 1U);
+}
+
 TEST_F(SpeakerTest, keeps_routes_of_a_peer_that_restarts) {
   start();
   net_.latency = 1ms;
