@@ -104,6 +104,8 @@ std::string show_bgp(const bgp::SpeakerStatus& s) {
   out["prefixes"] = s.prefixes;
   out["peers"] = Json::array();
   for (const auto& p : s.peers) {
+    Json families = Json::array();
+    for (const Family f : p.families) families.push_back(f == Family::v4 ? "IPv4" : "IPv6");
     out["peers"].push_back({{"name", p.name},
                             {"type", name_of(p.type)},
                             {"address", p.address.to_string()},
@@ -114,6 +116,10 @@ std::string show_bgp(const bgp::SpeakerStatus& s) {
                             {"info", p.info},
                             {"fsm", p.fsm},
                             {"lastError", p.last_error},
+                            {"families", std::move(families)},
+                            {"holdTime", p.hold.count()},
+                            {"gracefulRestart", p.graceful},
+                            {"gracefulNotification", p.graceful_notification},
                             {"established", p.counters.established},
                             {"messagesIn", p.counters.messages_in},
                             {"messagesOut", p.counters.messages_out},

@@ -3,8 +3,8 @@
 // the peerings that others' BGPPeers imply for us.
 #include <openssl/evp.h>
 
+#include <algorithm>
 #include <charconv>
-#include <set>
 #include <utility>
 
 #include "bgp/intent/inputs.h"
@@ -168,8 +168,9 @@ class PeerMaker {
       for (const auto& [name, node] : in_.nodes) {
         if (&node == &local_) continue;
         if (!matches(spec.peer_selector, node.metadata.labels, object_of(peer))) continue;
-        for (const Family f : kFamilies)
+        for (const Family f : transports(peer.spec, node)) {
           peer_with(peer, type, node, f, std::nullopt, in_.as_of(node));
+        }
       }
     } else if (!spec.peer_ip.empty()) {
       address_peer(peer, type);
@@ -204,6 +205,29 @@ class PeerMaker {
     return s.as_number && s.as_number->value() != 0 ? *s.as_number : in_.cluster_as();
   }
 
+  // Over which of the families that are possible there is a session: all of them, or with
+  // addressFamilies the first of these alone, which then carries all that are named.
+  template <typename Possible>
+  [[nodiscard]] static std::vector<Family> transports_if(const model::BgpPeerSpec& s,
+                                                         Possible possible) {
+    std::vector<Family> out = families(s);
+    if (out.empty()) out.assign(kFamilies.begin(), kFamilies.end());
+    std::erase_if(out, [&](Family f) { return !possible(f); });
+    if (!s.address_families.empty() && out.size() > 1) out.resize(1);
+    return out;
+  }
+  [[nodiscard]] std::vector<Family> transports(const model::BgpPeerSpec& s,
+                                               const model::Node& node) const {
+    return transports_if(s, [&](Family f) { return own(f) && address_of(node, f); });
+  }
+  [[nodiscard]] static std::vector<Family> families(const model::BgpPeerSpec& s) {
+    std::vector<Family> out;
+    for (const auto& name : s.address_families) {
+      out.push_back(name == "IPv4" ? Family::v4 : Family::v6);
+    }
+    return out;
+  }
+
   void peer_with(const model::BgpPeer& peer, PeerType type, const model::Node& node, Family f,
                  std::optional<std::uint16_t> port, Asn remote) {
     const auto mine = own(f);
@@ -222,16 +246,20 @@ class PeerMaker {
       if (!matches(peer.spec.local_workload_selector, workload.metadata.labels, object_of(peer))) {
         continue;
       }
-      std::set<Family> done;
-      for (const auto& network : workload.spec.ip_networks) {
-        if (!done.insert(network.family()).second) continue;
-        PeerConfig p = with_parameters(peer, PeerType::local_workload, network.addr());
+      const auto& networks = workload.spec.ip_networks;
+      const auto first = [&](Family f) {
+        return std::ranges::find(networks, f, [](const Prefix& p) { return p.family(); });
+      };
+      for (const Family f :
+           transports_if(peer.spec, [&](Family x) { return first(x) != networks.end(); })) {
+        const Ip address = first(f)->addr();
+        PeerConfig p = with_parameters(peer, PeerType::local_workload, address);
         p.session.remote_as = remote_as(peer.spec);
         p.session.source.reset();
         p.session.passive = true;
         p.session.password.clear();
         p.session.ttl_security.reset();
-        add(std::move(p), {network.addr(), kBgpPort}, object_of(peer));
+        add(std::move(p), {address, kBgpPort}, object_of(peer));
       }
     }
   }
@@ -255,8 +283,7 @@ class PeerMaker {
       if (&node == &local_ || !selects(spec, node)) continue;
       // With localASNumber the other side speaks as that AS, so it is the one to expect.
       const Asn remote = spec.local_as_number.value_or(in_.as_of(node));
-      for (const Family f : kFamilies) {
-        if (only && f != *only) continue;
+      for (const Family f : only ? std::vector{*only} : transports(spec, node)) {
         peer_with(without_local_as(peer), PeerType::node, node, f, std::nullopt, remote);
       }
     }
@@ -281,7 +308,10 @@ class PeerMaker {
       s.ttl_security = static_cast<unsigned>(*spec.ttl_security);
     }
     s.timers = timers(spec.max_restart_time, spec.hold_time, spec.keepalive_time, object_of(peer));
+    s.timers.graceful_notification = spec.graceful_notification == "Enabled";
     if (spec.password) password(*spec.password, s);
+    carry(spec, s, object_of(peer));
+    p.prefix_limit = prefix_limit(spec, object_of(peer));
     p.allowed_local_as =
         static_cast<unsigned>(std::max(0, spec.num_allowed_local_as_numbers.value_or(0)));
     if (spec.next_hop_mode == "Self") {
@@ -306,6 +336,30 @@ class PeerMaker {
       }
     }
     return p;
+  }
+
+  // What has no next hop is not carried: the other side could not reach it.
+  void carry(const model::BgpPeerSpec& spec, SessionConfig& s, const std::string& object) {
+    const Family over = s.address.family();
+    const Family other = over == Family::v4 ? Family::v6 : Family::v4;
+    s.families = families(spec);
+    if (std::find(s.families.begin(), s.families.end(), other) == s.families.end()) return;
+    s.other_next_hop = own(other);
+    if (s.other_next_hop || other == Family::v4) return;
+    std::erase(s.families, other);
+    const std::string why =
+        "no IPv6 routes with " + s.address.to_string() + ", as this node has no IPv6 address";
+    problems_.add(object, "spec.addressFamilies: " + why);
+    if (s.families.empty()) s.down_reason = why;
+  }
+
+  PrefixLimit prefix_limit(const model::BgpPeerSpec& spec, const std::string& object) {
+    PrefixLimit out;
+    out.count = static_cast<std::uint32_t>(std::max(0, spec.max_prefixes.value_or(0)));
+    const std::string& restart = spec.max_prefixes_restart_time;
+    if (restart.empty()) return out;
+    out.restart = std::max(1s, seconds(restart, 1s, object, "maxPrefixesRestartTime"));
+    return out;
   }
 
   void reflect(PeerConfig& p, const model::Node* remote) const {

@@ -494,7 +494,14 @@ PeerStatus SpeakerPeer::status(std::chrono::system_clock::time_point wall) const
   }
   s.info = s.last_error.empty() ? s.fsm : s.fsm + " " + s.last_error;
   s.counters = counters_;
+  if (established()) {
+    const Negotiated& n = fsm_.negotiated();
+    s.hold = n.hold;
+    s.graceful = n.graceful;
+    s.graceful_notification = n.graceful_notification;
+  }
   for (const auto& channel : channels_) {
+    if (channel.open) s.families.push_back(channel.family);
     const auto held = context_.rib.counters(channel.rib);
     s.counters.prefixes_in += held.prefixes_in;
     s.counters.prefixes_accepted += held.prefixes_accepted;

@@ -38,6 +38,11 @@ struct PeerStatus {
   std::string info;        // calicoctl's INFO: "Established", "Active Socket: Connection refused"
   std::string fsm;         // "Idle", "Connect", "Active", "Passive", "OpenSent", ..., "Established"
   std::string last_error;  // "Hold timer expired", or empty
+  // What was agreed on, while the session is up.
+  std::vector<Family> families;  // whose routes it carries
+  std::chrono::seconds hold{0};
+  bool graceful = false;               // RFC 4724
+  bool graceful_notification = false;  // and RFC 8538
   PeerCounters counters;
 };
 

@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "model/codec/check.h"
+#include "model/duration.h"
 
 namespace margay::model::codec {
 namespace {
@@ -110,6 +111,26 @@ void check_remote(Context& ctx, const BgpPeerSpec& s) {
   if (!has_as) ctx.fail("spec.asNumber", "", "is required with localWorkloadSelector");
 }
 
+bool is_shorter(const std::string& duration, std::chrono::nanoseconds than) {
+  const auto d = parse_duration(duration);
+  return !duration.empty() && d.ok() && *d < than;
+}
+
+void check_ours(Context& ctx, const BgpPeerSpec& s) {
+  using namespace std::chrono_literals;
+  const std::string& restart = s.max_prefixes_restart_time;
+  if (!restart.empty() && s.max_prefixes.value_or(0) == 0) {
+    ctx.fail("spec.maxPrefixesRestartTime", restart, "needs maxPrefixes");
+  }
+  if (is_shorter(restart, 1s)) {
+    ctx.fail("spec.maxPrefixesRestartTime", restart, "must be at least 1s");
+  }
+  if (s.graceful_notification == "Enabled" && is_shorter(s.max_restart_time, 500ms)) {
+    ctx.fail("spec.gracefulNotification", s.graceful_notification,
+             "is of no use without graceful restart: maxRestartTime is 0");
+  }
+}
+
 // --- filters ---------------------------------------------------------------------------------
 
 void check_operations(Context& ctx, const std::string& path, const BgpFilterRule& rule) {
@@ -212,6 +233,7 @@ void check(Context& ctx, const BgpPeer& v) {
     ctx.fail("spec.localASNumber", "0", "must be from 1 to 4294967295");
   }
   check_remote(ctx, s);
+  check_ours(ctx, s);
   check_password(ctx, "spec.password", s.password);
 }
 

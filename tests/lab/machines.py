@@ -47,7 +47,7 @@ class FileAgent:
     """margay-agent with --resources; `write` changes the file, and says so."""
 
     def __init__(self, ns: Namespace, name: str, directory: Path, resources: list[Resource],
-                 *arguments: str):
+                 *arguments: str, env: dict[str, str] | None = None):
         self.ns = ns
         self._file = directory / f"{name}.json"
         self.socket = directory / f"{name}.sock"
@@ -55,7 +55,7 @@ class FileAgent:
         argv = [programs.binary(programs.AGENT_PROGRAM), "--socket", str(self.socket),
                 "--resources", str(self._file), *arguments]
         env = {"FELIX_FELIXHOSTNAME": name, "FELIX_HEALTHENABLED": "true",
-               "FELIX_PROMETHEUSMETRICSENABLED": "true"}
+               "FELIX_PROMETHEUSMETRICSENABLED": "true"} | (env or {})
         self.process = Process(ns, name, argv, directory, env)
         self.process.wait_ready(30)
 
@@ -123,8 +123,8 @@ class Machines:
         return bird
 
     def agent(self, ns: Namespace, name: str, resources: list[Resource],
-              *arguments: str) -> FileAgent:
-        agent = FileAgent(ns, name, self.dir, resources, *arguments)
+              *arguments: str, env: dict[str, str] | None = None) -> FileAgent:
+        agent = FileAgent(ns, name, self.dir, resources, *arguments, env=env)
         self._processes.append(agent.process)
         return agent
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <random>
+#include <span>
 
 #include "tests/unit/bgp_intent/objects.h"
 
@@ -15,96 +16,187 @@ struct PeerRow {
   Names want;
 };
 
-TEST(Intent, derives_peers) {
-  const auto n1 = node("n1", kN1, R"("rack":"1")");
-  const auto n2 = node("n2", kN2, R"("rack":"2")");
-  const auto n3 = node("n3", kN3);
-  const auto no_mesh = config(R"("nodeToNodeMeshEnabled":false)");
-  const PeerRow rows[] = {
-      {"mesh of both families, the lower address text dials",
-       {n1, n2, n3},
-       {"Mesh_10_0_0_2 AS64512 passive", "Mesh_fd00__2 AS64512 passive",
-        "Mesh_10_0_1_3 AS65003 passive"}},
-      {"addresses are compared as texts",
-       {node("n1", R"("ipv4Address":"10.0.0.9/24")"),
-        node("n2", R"("ipv4Address":"10.0.0.10/24")")},
-       {"Mesh_10_0_0_10 AS64512"}},
-      {"a mesh peer without a number is in our AS",
-       {node("n1", kN1 + R"(,"asNumber":65001)"), n2},
-       {"Mesh_10_0_0_2 AS65001 passive", "Mesh_fd00__2 AS65001 passive"}},
-      {"mesh off", {n1, n2, no_mesh}, {}},
-      {"reflectors are not in the mesh",
-       {n1, node("n2", kN2 + R"(,"routeReflectorClusterID":"1.0.0.1")")},
-       {}},
-      {"the cluster's listen port, and a node's own",
-       {n1, n2, n3, config(R"("listenPort":1790)"), config(R"("listenPort":1791)", "node.n2")},
-       {"Mesh_10_0_0_2 AS64512 port 1791 passive", "Mesh_fd00__2 AS64512 port 1791 passive",
-        "Mesh_10_0_1_3 AS65003 port 1790 passive"}},
-      {"a global peer",
-       {n1, no_mesh, peer("tor", R"("peerIP":"10.0.0.254","asNumber":65000)")},
-       {"Global_10_0_0_254 AS65000"}},
-      {"number 0, and none, mean the cluster's",
-       {n1, no_mesh, peer("a", R"("peerIP":"10.0.0.254","asNumber":0)"),
-        peer("b", R"("peerIP":"10.0.0.253")")},
-       {"Global_10_0_0_254 AS64512", "Global_10_0_0_253 AS64512"}},
-      {"numbers 0 and 1, of one file",
-       {n1, no_mesh, peer("test1", R"("peerIP":"1.1.1.1","asNumber":0)"),
-        peer("test2", R"("peerIP":"2.2.2.2","asNumber":1)")},
-       {"Global_1_1_1_1 AS64512", "Global_2_2_2_2 AS1"}},
-      {"a port",
-       {n1, no_mesh, peer("tor", R"("peerIP":"10.0.0.254:1790","asNumber":65000)"),
-        peer("tor6", R"("peerIP":"[fd00::254]:1790","asNumber":65000)")},
-       {"Global_10_0_0_254_port_1790 AS65000 port 1790",
-        "Global_fd00__254_port_1790 AS65000 port 1790"}},
-      {"by node name and by selector",
-       {n1, no_mesh, peer("a", R"("node":"n1","peerIP":"10.0.0.254","asNumber":65000)"),
-        peer("b", R"("nodeSelector":"rack == '1'","peerIP":"10.0.0.253","asNumber":65000)"),
-        peer("c", R"("nodeSelector":"rack == '2'","peerIP":"10.0.0.252","asNumber":65000)"),
-        peer("d", R"("node":"n2","peerIP":"10.0.0.251","asNumber":65000)")},
-       {"Node_10_0_0_254 AS65000", "Node_10_0_0_253 AS65000"}},
-      {"global wins over a node's, the lower name over the higher",
-       {n1, no_mesh, peer("z", R"("peerIP":"10.0.0.254","asNumber":65000)"),
-        peer("a", R"("node":"n1","peerIP":"10.0.0.254","asNumber":65001)"),
-        peer("y", R"("peerIP":"10.0.0.254","asNumber":65002)")},
-       {"Global_10_0_0_254 AS65002"}},
-      {"our own address is no peer",
-       {n1, no_mesh, peer("a", R"("peerIP":"10.0.0.1","asNumber":65000)")},
-       {}},
-      {"a family that we have no address of",
-       {node("n1", R"("ipv4Address":"10.0.0.1/24")"), no_mesh,
-        peer("a", R"("peerIP":"fd00::254","asNumber":65000)")},
-       {}},
-      {"peers by selector, in the families that both have",
-       {n1, n2, n3, no_mesh,
-        peer("all", R"x("nodeSelector":"all()","peerSelector":"rack == '2'")x")},
-       {"Node_10_0_0_2 AS64512", "Node_fd00__2 AS64512"}},
-      {"reverse: we are the reflector that others select",
-       {node("n1", kN1 + R"(,"routeReflectorClusterID":"1.0.0.1")", R"("rr":"")"), n2,
-        node("n4", R"("ipv4Address":"10.0.0.4/24","routeReflectorClusterID":"1.0.0.1")",
-             R"("rr":"")"),
-        peer("rr", R"x("nodeSelector":"!has(rr)","peerSelector":"has(rr)")x")},
-       {"Node_10_0_0_2 AS64512 client", "Node_fd00__2 AS64512 client"}},
-      {"no reverse peering when it is manual",
-       {node("n1", kN1, R"("rr":"")"), n2, no_mesh,
-        peer("rr", R"x("nodeSelector":"!has(rr)","peerSelector":"has(rr)",
-                       "reversePeering":"Manual")x")},
-       {}},
-      {"reverse by address, in that family only",
-       {n1, n2, no_mesh, peer("to-n1", R"("node":"n2","peerIP":"10.0.0.1","asNumber":64512)")},
-       {"Node_10_0_0_2 AS64512"}},
-      {"a node that is named is no mesh peer as well",
-       {n1, n2, peer("n2", R"("node":"n1","peerIP":"10.0.0.2","asNumber":64512)")},
-       {"Mesh_fd00__2 AS64512 passive", "Node_10_0_0_2 AS64512"}},
-      {"no source address",
-       {n1, no_mesh,
-        peer("tor", R"("peerIP":"10.0.0.254","asNumber":65000,"sourceAddress":"None")")},
-       {"Global_10_0_0_254 AS65000 nosource"}},
-      {"without BGP", {{Kind::node, "n1", "{}"}, n2}, {}},
-  };
+const Object kNode1 = node("n1", kN1, R"("rack":"1")");
+const Object kNode2 = node("n2", kN2, R"("rack":"2")");
+const Object kNode3 = node("n3", kN3);
+const Object kNoMesh = config(R"("nodeToNodeMeshEnabled":false)");
+const PeerRow kPeerRows[] = {
+    {"mesh of both families, the lower address text dials",
+     {kNode1, kNode2, kNode3},
+     {"Mesh_10_0_0_2 AS64512 passive", "Mesh_fd00__2 AS64512 passive",
+      "Mesh_10_0_1_3 AS65003 passive"}},
+    {"addresses are compared as texts",
+     {node("n1", R"("ipv4Address":"10.0.0.9/24")"), node("n2", R"("ipv4Address":"10.0.0.10/24")")},
+     {"Mesh_10_0_0_10 AS64512"}},
+    {"a mesh peer without a number is in our AS",
+     {node("n1", kN1 + R"(,"asNumber":65001)"), kNode2},
+     {"Mesh_10_0_0_2 AS65001 passive", "Mesh_fd00__2 AS65001 passive"}},
+    {"mesh off", {kNode1, kNode2, kNoMesh}, {}},
+    {"reflectors are not in the mesh",
+     {kNode1, node("n2", kN2 + R"(,"routeReflectorClusterID":"1.0.0.1")")},
+     {}},
+    {"the cluster's listen port, and a node's own",
+     {kNode1, kNode2, kNode3, config(R"("listenPort":1790)"),
+      config(R"("listenPort":1791)", "node.n2")},
+     {"Mesh_10_0_0_2 AS64512 port 1791 passive", "Mesh_fd00__2 AS64512 port 1791 passive",
+      "Mesh_10_0_1_3 AS65003 port 1790 passive"}},
+    {"a global peer",
+     {kNode1, kNoMesh, peer("tor", R"("peerIP":"10.0.0.254","asNumber":65000)")},
+     {"Global_10_0_0_254 AS65000"}},
+    {"number 0, and none, mean the cluster's",
+     {kNode1, kNoMesh, peer("a", R"("peerIP":"10.0.0.254","asNumber":0)"),
+      peer("b", R"("peerIP":"10.0.0.253")")},
+     {"Global_10_0_0_254 AS64512", "Global_10_0_0_253 AS64512"}},
+    {"numbers 0 and 1, of one file",
+     {kNode1, kNoMesh, peer("test1", R"("peerIP":"1.1.1.1","asNumber":0)"),
+      peer("test2", R"("peerIP":"2.2.2.2","asNumber":1)")},
+     {"Global_1_1_1_1 AS64512", "Global_2_2_2_2 AS1"}},
+    {"a port",
+     {kNode1, kNoMesh, peer("tor", R"("peerIP":"10.0.0.254:1790","asNumber":65000)"),
+      peer("tor6", R"("peerIP":"[fd00::254]:1790","asNumber":65000)")},
+     {"Global_10_0_0_254_port_1790 AS65000 port 1790",
+      "Global_fd00__254_port_1790 AS65000 port 1790"}},
+    {"by node name and by selector",
+     {kNode1, kNoMesh, peer("a", R"("node":"n1","peerIP":"10.0.0.254","asNumber":65000)"),
+      peer("b", R"("nodeSelector":"rack == '1'","peerIP":"10.0.0.253","asNumber":65000)"),
+      peer("c", R"("nodeSelector":"rack == '2'","peerIP":"10.0.0.252","asNumber":65000)"),
+      peer("d", R"("node":"n2","peerIP":"10.0.0.251","asNumber":65000)")},
+     {"Node_10_0_0_254 AS65000", "Node_10_0_0_253 AS65000"}},
+    {"global wins over a node's, the lower name over the higher",
+     {kNode1, kNoMesh, peer("z", R"("peerIP":"10.0.0.254","asNumber":65000)"),
+      peer("a", R"("node":"n1","peerIP":"10.0.0.254","asNumber":65001)"),
+      peer("y", R"("peerIP":"10.0.0.254","asNumber":65002)")},
+     {"Global_10_0_0_254 AS65002"}},
+    {"our own address is no peer",
+     {kNode1, kNoMesh, peer("a", R"("peerIP":"10.0.0.1","asNumber":65000)")},
+     {}},
+    {"a family that we have no address of",
+     {node("n1", R"("ipv4Address":"10.0.0.1/24")"), kNoMesh,
+      peer("a", R"("peerIP":"fd00::254","asNumber":65000)")},
+     {}},
+    {"peers by selector, in the families that both have",
+     {kNode1, kNode2, kNode3, kNoMesh,
+      peer("all", R"x("nodeSelector":"all()","peerSelector":"rack == '2'")x")},
+     {"Node_10_0_0_2 AS64512", "Node_fd00__2 AS64512"}},
+    {"reverse: we are the reflector that others select",
+     {node("n1", kN1 + R"(,"routeReflectorClusterID":"1.0.0.1")", R"("rr":"")"), kNode2,
+      node("n4", R"("ipv4Address":"10.0.0.4/24","routeReflectorClusterID":"1.0.0.1")",
+           R"("rr":"")"),
+      peer("rr", R"x("nodeSelector":"!has(rr)","peerSelector":"has(rr)")x")},
+     {"Node_10_0_0_2 AS64512 client", "Node_fd00__2 AS64512 client"}},
+    {"no reverse peering when it is manual",
+     {node("n1", kN1, R"("rr":"")"), kNode2, kNoMesh,
+      peer("rr", R"x("nodeSelector":"!has(rr)","peerSelector":"has(rr)",
+                     "reversePeering":"Manual")x")},
+     {}},
+    {"reverse by address, in that family only",
+     {kNode1, kNode2, kNoMesh,
+      peer("to-n1", R"("node":"n2","peerIP":"10.0.0.1","asNumber":64512)")},
+     {"Node_10_0_0_2 AS64512"}},
+    {"a node that is named is no mesh peer as well",
+     {kNode1, kNode2, peer("n2", R"("node":"n1","peerIP":"10.0.0.2","asNumber":64512)")},
+     {"Mesh_fd00__2 AS64512 passive", "Node_10_0_0_2 AS64512"}},
+    {"no source address",
+     {kNode1, kNoMesh,
+      peer("tor", R"("peerIP":"10.0.0.254","asNumber":65000,"sourceAddress":"None")")},
+     {"Global_10_0_0_254 AS65000 nosource"}},
+    {"without BGP", {{Kind::node, "n1", "{}"}, kNode2}, {}},
+};
+
+const Object kV6Only = node("n1", R"("ipv6Address":"fd00::1/64")");
+const Object kV4Only = node("n1", R"("ipv4Address":"10.0.0.1/24")");
+const PeerRow kFamilyRows[] = {
+    {"both over IPv4: the next hop of IPv6 is our address",
+     {kNode1, kNoMesh, peer("a", R"("peerIP":"10.0.0.254","addressFamilies":["IPv4","IPv6"])")},
+     {"Global_10_0_0_254 AS64512 IPv4 IPv6 hop fd00::1"}},
+    {"both over IPv6",
+     {kNode1, kNoMesh, peer("a", R"("peerIP":"fd00::254","addressFamilies":["IPv4","IPv6"])")},
+     {"Global_fd00__254 AS64512 IPv4 IPv6 hop 10.0.0.1"}},
+    {"the address's own alone is what there is without",
+     {kNode1, kNoMesh, peer("a", R"("peerIP":"10.0.0.254","addressFamilies":["IPv4"])")},
+     {"Global_10_0_0_254 AS64512 IPv4"}},
+    {"the other alone",
+     {kNode1, kNoMesh, peer("a", R"("peerIP":"fd00::254","addressFamilies":["IPv4"])")},
+     {"Global_fd00__254 AS64512 IPv4 hop 10.0.0.1"}},
+    {"IPv4 of a node without IPv4 address: RFC 8950",
+     {kV6Only, kNoMesh, peer("a", R"("peerIP":"fd00::254","addressFamilies":["IPv4","IPv6"])")},
+     {"Global_fd00__254 AS64512 IPv4 IPv6"}},
+    {"IPv6 of a node without IPv6 address is left out",
+     {kV4Only, kNoMesh, peer("a", R"("peerIP":"10.0.0.254","addressFamilies":["IPv4","IPv6"])")},
+     {"Global_10_0_0_254 AS64512 IPv4"}},
+    {"and with nothing left there is no session",
+     {kV4Only, kNoMesh, peer("a", R"("peerIP":"10.0.0.254","addressFamilies":["IPv6"])")},
+     {"Global_10_0_0_254 AS64512 down"}},
+    {"with nodes one session, over the first that both have",
+     {kNode1, kNode2, kNode3, kNoMesh, peer("a", R"x("nodeSelector":"all()","peerSelector":"all()",
+                    "addressFamilies":["IPv6","IPv4"])x")},
+     {"Node_fd00__2 AS64512 IPv6 IPv4 hop 10.0.0.1",
+      "Node_10_0_1_3 AS65003 IPv6 IPv4 hop fd00::1"}},
+    {"the other side of that sees the same",
+     {kNode1, kNode2, kNoMesh,
+      peer("a", R"x("node":"n2","peerSelector":"all()","addressFamilies":["IPv6","IPv4"])x")},
+     {"Node_fd00__2 AS64512 IPv6 IPv4 hop 10.0.0.1"}},
+    {"the mesh is Calico's",
+     {kNode1, kNode2},
+     {"Mesh_10_0_0_2 AS64512 passive", "Mesh_fd00__2 AS64512 passive"}},
+    {"a workload of both families has one session",
+     {kNode1,
+      kNoMesh,
+      {Kind::workload_endpoint, "n1-k8s-pod-eth0",
+       R"({"node":"n1","ipNetworks":["10.65.1.5/32","fd65::5/128"]})", R"("app":"router")",
+       "default"},
+      peer("a", R"x("node":"n1","localWorkloadSelector":"app == 'router'","asNumber":65100,
+                    "addressFamilies":["IPv6","IPv4"])x")},
+     {"Local_Workload_fd65__5 AS65100 passive nosource IPv6 IPv4 hop 10.0.0.1"}},
+};
+
+void check(std::span<const PeerRow> rows) {
   for (const auto& row : rows) {
     SCOPED_TRACE(row.name);
-    EXPECT_EQ(peers(compute(row.objects)), row.want);
+    EXPECT_EQ(peers(compute(row.objects, {"n1", "hash", {}, {}})), row.want);
   }
+}
+
+TEST(Intent, derives_peers) { check(kPeerRows); }
+TEST(Intent, sessions_carry_the_families_that_are_asked_for) { check(kFamilyRows); }
+
+TEST(Intent, says_which_routes_a_node_cannot_exchange) {
+  std::vector<Problem> problems;
+  (void)compute({kV4Only, peer("a", R"("peerIP":"10.0.0.254","addressFamilies":["IPv6"])")},
+                {"n1", "", {}, {}}, &problems);
+  EXPECT_EQ(problems,
+            (std::vector<Problem>{{"BGPPeer(a)",
+                                   "spec.addressFamilies: no IPv6 routes with 10.0.0.254, as this "
+                                   "node has no IPv6 address"}}));
+}
+
+struct LimitRow {
+  const char* spec;
+  PrefixLimit want;
+};
+
+TEST(Intent, takes_prefix_limits_and_graceful_notifications) {
+  const LimitRow rows[] = {
+      {"", {}},
+      {R"(,"maxPrefixes":0)", {}},
+      {R"(,"maxPrefixes":500)", {500, std::nullopt}},
+      {R"(,"maxPrefixes":500,"maxPrefixesRestartTime":"2m")", {500, 120s}},
+      {R"(,"maxPrefixes":500,"maxPrefixesRestartTime":"0")", {500, 1s}},
+  };
+  for (const auto& row : rows) {
+    SCOPED_TRACE(row.spec);
+    const auto c =
+        compute({kNode1, kNoMesh, peer("a", std::string(R"("peerIP":"10.0.0.254")") + row.spec)});
+    EXPECT_EQ(c.peers.at(0).prefix_limit, row.want);
+    EXPECT_FALSE(c.peers[0].session.timers.graceful_notification);
+  }
+  const auto with = [](const char* value) {
+    return compute({kNode1, kNoMesh,
+                    peer("a", std::string(R"("peerIP":"10.0.0.254","gracefulNotification":")") +
+                                  value + "\"")});
+  };
+  EXPECT_TRUE(with("Enabled").peers.at(0).session.timers.graceful_notification);
+  EXPECT_FALSE(with("Disabled").peers.at(0).session.timers.graceful_notification);
 }
 
 TEST(Intent, does_not_depend_on_the_order_of_arrival) {

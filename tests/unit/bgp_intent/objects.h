@@ -70,6 +70,9 @@ inline std::vector<std::string> peers(const SpeakerConfig& c) {
     if (p.session.passive) s += " passive";
     if (p.session.route_reflector_client) s += " client";
     if (!p.session.source) s += " nosource";
+    for (const Family f : p.session.families) s += f == Family::v4 ? " IPv4" : " IPv6";
+    if (p.session.other_next_hop) s += " hop " + p.session.other_next_hop->to_string();
+    if (!p.session.down_reason.empty()) s += " down";
     out.push_back(s);
   }
   return out;

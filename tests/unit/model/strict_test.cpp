@@ -449,6 +449,14 @@ TEST(Strict, bgp_peers) {
       {Kind::bgp_peer, R"({"filters":["A_b"]})", "spec.filters[0] = 'A_b'"},
       {Kind::bgp_peer, R"({"localASNumber":0})", "from 1 to 4294967295"},
       {Kind::bgp_peer, R"({"asNumber":1.2})", "must be an AS number"},
+      {Kind::bgp_peer, R"({"addressFamilies":["IPv4","IPv5"]})", "must be one of IPv4, IPv6"},
+      {Kind::bgp_peer, R"({"addressFamilies":["IPv4","IPv4"]})", "spec.addressFamilies[1]"},
+      {Kind::bgp_peer, R"({"maxPrefixes":-1})", "must be from 0"},
+      {Kind::bgp_peer, R"({"maxPrefixes":5,"maxPrefixesRestartTime":"0s"})", "at least 1s"},
+      {Kind::bgp_peer, R"({"maxPrefixesRestartTime":"1m"})", "needs maxPrefixes"},
+      {Kind::bgp_peer, R"({"gracefulNotification":"Yes"})", "must be one of Enabled, Disabled"},
+      {Kind::bgp_peer, R"({"gracefulNotification":"Enabled","maxRestartTime":"0s"})",
+       "maxRestartTime is 0"},
   });
 }
 
