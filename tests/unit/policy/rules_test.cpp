@@ -58,135 +58,131 @@ ActiveRule make(const std::function<void(ActiveRule&)>& f) {
   return r;
 }
 
-std::vector<Row> simple_rows() {
-  using R = ActiveRule&;
-  return {
-      {"everything", make([](R) {}), {"accept"}},
-      {"protocol", make([](R r) { r.protocol = model::Protocol{132}; }), {"proto 132 accept"}},
-      {"not protocol",
-       make([](R r) { r.not_protocol = model::Protocol{6}; }),
-       {"proto != 6 accept"}},
-      {"family", make([](R r) { r.family = Family::v6; }), {"v6 accept"}},
-      {"one net",
-       make([](R r) { r.source.nets = {net("10.1.0.0/16")}; }),
-       {"v4 saddr 10.1.0.0/16 accept"}},
-      {"a net of everything",
-       make([](R r) {
-         r.source.nets = {net("0.0.0.0/0"), net("10.0.0.0/8")};
-       }),
-       {"v4 accept"}},
-      {"one net of each family",
-       make([](R r) {
-         r.destination.nets = {net("10.1.2.3/32"), net("fd00::/16")};
-       }),
-       {"v4 daddr 10.1.2.3 accept", "v6 daddr fd00::/16 accept"}},
-      {"not nets of one family say nothing of the other",
-       make([](R r) { r.source.not_nets = {net("10.0.0.0/8")}; }),
-       {"v4 saddr != 10.0.0.0/8 accept", "v6 accept"}},
-      {"not everything is nothing",
-       make([](R r) {
-         r.source.not_nets = {net("0.0.0.0/0"), net("::/0")};
-       }),
-       {}},
-      {"port",
-       make([](R r) {
-         r.protocol = model::Protocol{17};
-         r.destination.ports = {{53, 53}};
-       }),
-       {"proto 17 dport 53 accept"}},
-      {"port range that adjoins a port",
-       make([](R r) {
-         r.protocol = model::Protocol{6};
-         r.source.ports = {{100, 200}, {201, 201}};
-       }),
-       {"proto 6 sport 100-201 accept"}},
-      {"ports of a protocol without ports",
-       make([](R r) {
-         r.protocol = model::Protocol{1};
-         r.source.ports = {{100, 200}};
-       }),
-       {}},
-      {"not port",
-       make([](R r) {
-         r.protocol = model::Protocol{17};
-         r.source.not_ports = {{53, 53}};
-       }),
-       {"proto 17 sport != 53 accept"}},
-      {"icmp type and code",
-       make([](R r) {
-         r.protocol = model::Protocol{1};
-         r.icmp = model::Icmp{3, 4};
-       }),
-       {"v4 proto 1 icmp-type 3 icmp-code 4 accept"}},
-      {"icmpv6 type",
-       make([](R r) {
-         r.protocol = model::Protocol{58};
-         r.icmp = model::Icmp{128, {}};
-       }),
-       {"v6 proto 58 icmp-type 128 accept"}},
-      {"not icmp type and code",
-       make([](R r) {
-         r.protocol = model::Protocol{1};
-         r.family = Family::v4;
-         r.not_icmp = model::Icmp{3, 4};
-       }),
-       {"v4 proto 1 icmp-type != 3 accept", "v4 proto 1 icmp-type 3 icmp-code != 4 accept"}},
-      {"set of several lengths",
-       make([](R r) { r.source.sets = {"s:mixed"}; }),
-       {"v4 saddr @s-mixed-4-32 accept", "v4 saddr/24 @s-mixed-4-24 accept",
-        "v6 saddr @s-mixed-6-128 accept"}},
-      {"not in a set of several lengths",
-       make([](R r) { r.source.not_sets = {"s:mixed"}; }),
-       {"v4 saddr != @s-mixed-4-32 saddr/24 != @s-mixed-4-24 accept",
-        "v6 saddr != @s-mixed-6-128 accept"}},
-      {"set without members of a family",
-       make([](R r) { r.source.sets = {"s:v4"}; }),
-       {"v4 saddr @s-v4-4-32 accept"}},
-      {"not in a set without members of a family",
-       make([](R r) { r.source.not_sets = {"s:v4"}; }),
-       {"v4 saddr != @s-v4-4-32 accept", "v6 accept"}},
-      {"interval set",
-       make([](R r) { r.destination.sets = {"s:wide"}; }),
-       {"v4 daddr @s-wide-4-i accept"}},
-      {"two sets multiply their lengths",
-       make([](R r) {
-         r.family = Family::v4;
-         r.source.sets = {"s:mixed"};
-         r.destination.sets = {"s:mixed"};
-       }),
-       {"v4 saddr @s-mixed-4-32 daddr @s-mixed-4-32 accept",
-        "v4 saddr @s-mixed-4-32 daddr/24 @s-mixed-4-24 accept",
-        "v4 saddr/24 @s-mixed-4-24 daddr @s-mixed-4-32 accept",
-        "v4 saddr/24 @s-mixed-4-24 daddr/24 @s-mixed-4-24 accept"}},
-      {"named port",
-       make([](R r) {
-         r.protocol = model::Protocol{6};
-         r.destination.port_sets = {"n:web"};
-       }),
-       {"v4 proto 6 daddr . proto . dport @n-web-4 accept"}},
-      {"named or numbered port",
-       make([](R r) {
-         r.protocol = model::Protocol{6};
-         r.destination.ports = {{8080, 8080}};
-         r.destination.port_sets = {"n:web"};
-       }),
-       {"v4 proto 6 dport 8080 accept", "v4 proto 6 daddr . proto . dport @n-web-4 accept",
-        "v6 proto 6 dport 8080 accept"}},
-      {"not named port",
-       make([](R r) { r.destination.not_port_sets = {"n:web"}; }),
-       {"v4 daddr . proto . dport != @n-web-4 accept", "v6 accept"}},
-      {"service",
-       make([](R r) { r.destination_service_sets = {"n:web"}; }),
-       {"v4 daddr . proto . dport @n-web-4 accept"}},
-      {"pass", make([](R r) { r.action = Action::pass; }), {"return"}},
-      {"deny", make([](R r) { r.action = Action::deny; }), {"drop"}},
-      {"log", make([](R r) { r.action = Action::log; }), {"log 'calico-packet: '"}},
-      {"never", make([](R r) { r.never = true; }), {}},
-  };
-}
+using R = ActiveRule&;
+const Row kSimpleRows[] = {
+    {"everything", make([](R) {}), {"accept"}},
+    {"protocol", make([](R r) { r.protocol = model::Protocol{132}; }), {"proto 132 accept"}},
+    {"not protocol", make([](R r) { r.not_protocol = model::Protocol{6}; }), {"proto != 6 accept"}},
+    {"family", make([](R r) { r.family = Family::v6; }), {"v6 accept"}},
+    {"one net",
+     make([](R r) { r.source.nets = {net("10.1.0.0/16")}; }),
+     {"v4 saddr 10.1.0.0/16 accept"}},
+    {"a net of everything",
+     make([](R r) {
+       r.source.nets = {net("0.0.0.0/0"), net("10.0.0.0/8")};
+     }),
+     {"v4 accept"}},
+    {"one net of each family",
+     make([](R r) {
+       r.destination.nets = {net("10.1.2.3/32"), net("fd00::/16")};
+     }),
+     {"v4 daddr 10.1.2.3 accept", "v6 daddr fd00::/16 accept"}},
+    {"not nets of one family say nothing of the other",
+     make([](R r) { r.source.not_nets = {net("10.0.0.0/8")}; }),
+     {"v4 saddr != 10.0.0.0/8 accept", "v6 accept"}},
+    {"not everything is nothing",
+     make([](R r) {
+       r.source.not_nets = {net("0.0.0.0/0"), net("::/0")};
+     }),
+     {}},
+    {"port",
+     make([](R r) {
+       r.protocol = model::Protocol{17};
+       r.destination.ports = {{53, 53}};
+     }),
+     {"proto 17 dport 53 accept"}},
+    {"port range that adjoins a port",
+     make([](R r) {
+       r.protocol = model::Protocol{6};
+       r.source.ports = {{100, 200}, {201, 201}};
+     }),
+     {"proto 6 sport 100-201 accept"}},
+    {"ports of a protocol without ports",
+     make([](R r) {
+       r.protocol = model::Protocol{1};
+       r.source.ports = {{100, 200}};
+     }),
+     {}},
+    {"not port",
+     make([](R r) {
+       r.protocol = model::Protocol{17};
+       r.source.not_ports = {{53, 53}};
+     }),
+     {"proto 17 sport != 53 accept"}},
+    {"icmp type and code",
+     make([](R r) {
+       r.protocol = model::Protocol{1};
+       r.icmp = model::Icmp{3, 4};
+     }),
+     {"v4 proto 1 icmp-type 3 icmp-code 4 accept"}},
+    {"icmpv6 type",
+     make([](R r) {
+       r.protocol = model::Protocol{58};
+       r.icmp = model::Icmp{128, {}};
+     }),
+     {"v6 proto 58 icmp-type 128 accept"}},
+    {"not icmp type and code",
+     make([](R r) {
+       r.protocol = model::Protocol{1};
+       r.family = Family::v4;
+       r.not_icmp = model::Icmp{3, 4};
+     }),
+     {"v4 proto 1 icmp-type != 3 accept", "v4 proto 1 icmp-type 3 icmp-code != 4 accept"}},
+    {"set of several lengths",
+     make([](R r) { r.source.sets = {"s:mixed"}; }),
+     {"v4 saddr @s-mixed-4-32 accept", "v4 saddr/24 @s-mixed-4-24 accept",
+      "v6 saddr @s-mixed-6-128 accept"}},
+    {"not in a set of several lengths",
+     make([](R r) { r.source.not_sets = {"s:mixed"}; }),
+     {"v4 saddr != @s-mixed-4-32 saddr/24 != @s-mixed-4-24 accept",
+      "v6 saddr != @s-mixed-6-128 accept"}},
+    {"set without members of a family",
+     make([](R r) { r.source.sets = {"s:v4"}; }),
+     {"v4 saddr @s-v4-4-32 accept"}},
+    {"not in a set without members of a family",
+     make([](R r) { r.source.not_sets = {"s:v4"}; }),
+     {"v4 saddr != @s-v4-4-32 accept", "v6 accept"}},
+    {"interval set",
+     make([](R r) { r.destination.sets = {"s:wide"}; }),
+     {"v4 daddr @s-wide-4-i accept"}},
+    {"two sets multiply their lengths",
+     make([](R r) {
+       r.family = Family::v4;
+       r.source.sets = {"s:mixed"};
+       r.destination.sets = {"s:mixed"};
+     }),
+     {"v4 saddr @s-mixed-4-32 daddr @s-mixed-4-32 accept",
+      "v4 saddr @s-mixed-4-32 daddr/24 @s-mixed-4-24 accept",
+      "v4 saddr/24 @s-mixed-4-24 daddr @s-mixed-4-32 accept",
+      "v4 saddr/24 @s-mixed-4-24 daddr/24 @s-mixed-4-24 accept"}},
+    {"named port",
+     make([](R r) {
+       r.protocol = model::Protocol{6};
+       r.destination.port_sets = {"n:web"};
+     }),
+     {"v4 proto 6 daddr . proto . dport @n-web-4 accept"}},
+    {"named or numbered port",
+     make([](R r) {
+       r.protocol = model::Protocol{6};
+       r.destination.ports = {{8080, 8080}};
+       r.destination.port_sets = {"n:web"};
+     }),
+     {"v4 proto 6 dport 8080 accept", "v4 proto 6 daddr . proto . dport @n-web-4 accept",
+      "v6 proto 6 dport 8080 accept"}},
+    {"not named port",
+     make([](R r) { r.destination.not_port_sets = {"n:web"}; }),
+     {"v4 daddr . proto . dport != @n-web-4 accept", "v6 accept"}},
+    {"service",
+     make([](R r) { r.destination_service_sets = {"n:web"}; }),
+     {"v4 daddr . proto . dport @n-web-4 accept"}},
+    {"pass", make([](R r) { r.action = Action::pass; }), {"return"}},
+    {"deny", make([](R r) { r.action = Action::deny; }), {"drop"}},
+    {"log", make([](R r) { r.action = Action::log; }), {"log 'calico-packet: '"}},
+    {"never", make([](R r) { r.never = true; }), {}},
+};
 
 TEST(Rules, every_match_by_itself) {
-  for (const Row& row : simple_rows()) {
+  for (const Row& row : kSimpleRows) {
     SCOPED_TRACE(row.name);
     EXPECT_EQ(compile({row.rule}), row.lines);
   }
