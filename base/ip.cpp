@@ -2,6 +2,7 @@
 #include "base/ip.h"
 
 #include <arpa/inet.h>
+#include <endian.h>
 
 #include <algorithm>
 #include <charconv>
@@ -86,9 +87,12 @@ bool Ip::is_multicast() const { return v6_ ? b_[0] == 0xff : (b_[0] & 0xf0) == 0
 
 Ip Ip::masked(unsigned length) const {
   Ip out = *this;
-  for (unsigned i = 0; i < 16; ++i) {
-    const unsigned keep = length <= 8 * i ? 0 : std::min(8U, length - 8 * i);
-    out.b_[i] = static_cast<std::uint8_t>(out.b_[i] & (0xff00U >> keep));
+  for (unsigned i = 0; i < out.b_.size(); i += sizeof(std::uint64_t)) {
+    const unsigned keep = length <= 8 * i ? 0 : std::min(64U, length - 8 * i);
+    std::uint64_t word = 0;
+    std::memcpy(&word, &out.b_[i], sizeof word);
+    word &= htobe64(keep == 0 ? 0 : ~std::uint64_t{0} << (64 - keep));
+    std::memcpy(&out.b_[i], &word, sizeof word);
   }
   return out;
 }

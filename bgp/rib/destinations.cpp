@@ -1,34 +1,71 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bgp/rib/destinations.h"
 
+#include <algorithm>
+
+#include "base/prefix_hash.h"
+
 namespace margay::bgp {
 namespace {
 
-constexpr unsigned kNearBits = 6;
-
-// Prefixes come in runs of neighbours: up to 64 of them lie side by side in the index, so that a
-// run does not miss the cache with each. Their tags differ all the same.
-std::size_t hash_of(const Prefix& p) {
-  if (p.addr().is_v6() || p.length() < kNearBits) return std::hash<Prefix>{}(p);
-  const std::uint32_t number = p.addr().v4_host_order() >> (32 - p.length());
-  const std::uint32_t near = number & ((1U << kNearBits) - 1);
-  std::size_t h = (std::size_t{number >> kNearBits} << 6 | p.length()) * 0x9e3779b97f4a7c15ULL;
-  h ^= h >> 32;
-  h = h >> kNearBits << kNearBits | near;
-  return h ^ std::size_t{near} << 58;
-}
+// With tags of their own, neighbours differ in the index without a look at their records.
+std::size_t tagged(std::size_t hash) { return hash ^ hash << (64 - PrefixHash::kNearBits); }
 
 }  // namespace
 
+Prefix Destinations::prefix(DestId id) const {
+  const Destination& d = dests_[id];
+  const Ip ip = d.family == Family::v4 ? Ip::v4(d.address) : Ip::v6(addresses6_[d.address]);
+  return Prefix::containing(ip, d.length);
+}
+
+std::size_t Destinations::hash_of(DestId id) const {
+  const Destination& d = dests_[id];
+  if (d.family == Family::v4 && d.length >= PrefixHash::kNearBits) {
+    return tagged(PrefixHash::of_v4(d.address, d.length));
+  }
+  return tagged(PrefixHash{}(prefix(id)));
+}
+
+DestId Destinations::look(std::size_t hash, const Prefix& p) const {
+  if (p.family() == Family::v6) {
+    return index_.find(hash, [&](DestId id) {
+      const Destination& d = dests_[id];
+      return d.family == Family::v6 && d.length == p.length() &&
+             std::ranges::equal(addresses6_[d.address], p.addr().bytes());
+    });
+  }
+  const std::uint32_t address = p.addr().v4_host_order();
+  return index_.find(hash, [&](DestId id) {
+    const Destination& d = dests_[id];
+    return d.address == address && d.length == p.length() && d.family == Family::v4;
+  });
+}
+
 DestId Destinations::find(const Prefix& prefix) const {
-  return index_.find(hash_of(prefix), [&](DestId id) { return dests_[id].prefix == prefix; });
+  return look(tagged(PrefixHash{}(prefix)), prefix);
+}
+
+void Destinations::set_prefix(Destination& d, const Prefix& prefix) {
+  d.family = prefix.family();
+  d.length = static_cast<std::uint8_t>(prefix.length());
+  if (d.family == Family::v4) {
+    d.address = prefix.addr().v4_host_order();
+    return;
+  }
+  if (free_addresses6_.empty()) {
+    d.address = static_cast<std::uint32_t>(addresses6_.size());
+    addresses6_.emplace_back();
+  } else {
+    d.address = free_addresses6_.back();
+    free_addresses6_.pop_back();
+  }
+  std::ranges::copy(prefix.addr().bytes(), addresses6_[d.address].begin());
 }
 
 DestId Destinations::find_or_add(const Prefix& prefix) {
-  const std::size_t hash = hash_of(prefix);
-  const DestId known =
-      index_.find(hash, [&](DestId other) { return dests_[other].prefix == prefix; });
-  if (known != kNone) return known;
+  const std::size_t hash = tagged(PrefixHash{}(prefix));
+  if (const DestId known = look(hash, prefix); known != kNone) return known;
   DestId id = 0;
   if (free_dests_.empty()) {
     id = static_cast<DestId>(dests_.size());
@@ -38,17 +75,18 @@ DestId Destinations::find_or_add(const Prefix& prefix) {
     free_dests_.pop_back();
   }
   dests_[id] = Destination{};
-  dests_[id].prefix = prefix;
   dests_[id].used = true;
-  index_.insert(hash, id, [this](DestId other) { return hash_of(dests_[other].prefix); });
+  set_prefix(dests_[id], prefix);
+  index_.insert(hash, id, [this](DestId other) { return hash_of(other); });
   return id;
 }
 
 void Destinations::remove(DestId id) {
-  MARGAY_ASSERT(dests_[id].paths == kNone && dests_[id].out_refs == 0);
-  index_.erase(hash_of(dests_[id].prefix), id,
-               [this](DestId other) { return hash_of(dests_[other].prefix); });
-  dests_[id] = Destination{};
+  Destination& d = dests_[id];
+  MARGAY_ASSERT(d.paths == kNone && d.out_refs == 0);
+  index_.erase(hash_of(id), id, [this](DestId other) { return hash_of(other); });
+  if (d.family == Family::v6) free_addresses6_.push_back(d.address);
+  d = Destination{};
   free_dests_.push_back(id);
 }
 

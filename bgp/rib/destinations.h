@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The prefixes of both families that have a path or are still named by an output group, each with
-// its paths, as numbered records: compact, no allocation per prefix. Knows nothing of selection.
+// its paths, as numbered records: compact, no allocation per prefix. Bytes: 24 for a prefix (IPv6:
+// 40), 20 for each of its paths, 8 to 15 in the index. Knows nothing of selection.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -31,7 +33,10 @@ struct Path {
 };
 
 struct Destination {
-  Prefix prefix;
+  // The prefix, which Destinations::prefix() puts together.
+  std::uint32_t address = 0;  // IPv4: in host order; IPv6: the number of a record
+  std::uint8_t length = 0;
+  Family family = Family::v4;
   bool dirty = false;
   bool used = false;
   PathId paths = kNone;
@@ -41,11 +46,14 @@ struct Destination {
   PeerId best_peer = kLocalPeer;
   std::uint16_t out_refs = 0;  // output groups that name it
 };
+// What a million of them cost counts.
+static_assert(sizeof(Destination) == 24 && sizeof(Path) == 20);
 
 class Destinations {
  public:
   [[nodiscard]] DestId find(const Prefix& prefix) const;  // kNone: not there
   [[nodiscard]] DestId find_or_add(const Prefix& prefix);
+  [[nodiscard]] Prefix prefix(DestId id) const;
   void remove(DestId id);  // without paths, not named by a group
   [[nodiscard]] Destination& operator[](DestId id) { return dests_[id]; }
   [[nodiscard]] const Destination& operator[](DestId id) const { return dests_[id]; }
@@ -63,7 +71,14 @@ class Destinations {
   }
 
  private:
+  using Address6 = std::array<std::uint8_t, 16>;
+  [[nodiscard]] std::size_t hash_of(DestId id) const;
+  [[nodiscard]] DestId look(std::size_t hash, const Prefix& prefix) const;
+  void set_prefix(Destination& d, const Prefix& prefix);
+
   Slabs<Destination> dests_;
+  Slabs<Address6> addresses6_;
+  std::vector<std::uint32_t> free_addresses6_;
   std::vector<DestId> free_dests_;
   Slabs<Path> paths_;
   std::vector<PathId> free_paths_;

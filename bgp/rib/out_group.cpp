@@ -101,7 +101,7 @@ SharedBytes OutGroup::build(std::uint64_t from, std::uint64_t to, PeerId peer) c
     if (e.attributes != kNoAttr && !own) {
       announced.push_back(place);
     } else if (!own || e.replaces) {
-      writer.withdraw(dests_[e.dest].prefix, path_id_of(place));
+      writer.withdraw(dests_.prefix(e.dest), path_id_of(place));
     }
   }
   // Prefixes that share attributes share messages. Each path is here once, so their order is free.
@@ -115,7 +115,7 @@ SharedBytes OutGroup::build(std::uint64_t from, std::uint64_t to, PeerId peer) c
       current = e.attributes;
       writer.set_attributes(attributes_.get(current));
     }
-    writer.announce(dests_[e.dest].prefix, path_id_of(place));
+    writer.announce(dests_.prefix(e.dest), path_id_of(place));
   }
   writer.finish();
   return out;

@@ -329,7 +329,7 @@ void Rib::revise(Peer& p, PeerId id, DestId dest) {
       } else if (p.job.refilter) {
         const auto& attributes = attributes_.get(path.received);
         const bool good = refusal(p, attributes) == Refusal::no;
-        AttrId result = imported(p, dests_[dest].prefix, path.received, good);
+        AttrId result = imported(p, dests_.prefix(dest), path.received, good);
         if (result != path.attributes) {
           if (path.attributes != kNoAttr) --p.accepted;
           if (result != kNoAttr) ++p.accepted;
@@ -478,7 +478,7 @@ void Rib::move_group(PeerId id) {
       // it is told in any case.
       p.group->out.for_each_named(d, id, p.cursor, [&](std::uint32_t path_id, AttrId a) {
         attributes_.ref(a);
-        p.told->emplace(Told{dests_[d].prefix, path_id}, a);
+        p.told->emplace(Told{dests_.prefix(d), path_id}, a);
       });
     }
   }
@@ -503,7 +503,7 @@ SharedBytes Rib::difference(PeerId id) {
   for (DestId d = 0; d < dests_.end(); ++d) {
     if (!dests_[d].used) continue;
     group.for_each_named(d, id, {group.end()}, [&](std::uint32_t path_id, AttrId a) {
-      const auto old = p.told->find({dests_[d].prefix, path_id});
+      const auto old = p.told->find({dests_.prefix(d), path_id});
       if (a == kNoAttr || (old != p.told->end() && old->second == a)) return;
       announced.emplace_back(a, d, path_id);
     });
@@ -513,7 +513,7 @@ SharedBytes Rib::difference(PeerId id) {
   for (const auto& [a, d, path_id] : announced) {
     if (a != current) writer.set_attributes(attributes_.get(a));
     current = a;
-    writer.announce(dests_[d].prefix, path_id);
+    writer.announce(dests_.prefix(d), path_id);
   }
   writer.finish();
   forget_told(p);
@@ -562,7 +562,7 @@ RibCounters Rib::counters(PeerId id) const {
 void Rib::dump_kernel(std::vector<RouteChange>& changes) const {
   for (DestId d = 0; d < dests_.end(); ++d) {
     if (dests_[d].hops != 0) {
-      changes.push_back({dests_[d].prefix, hops_->slots[dests_[d].hops].hops});
+      changes.push_back({dests_.prefix(d), hops_->slots[dests_[d].hops].hops});
     }
   }
 }

@@ -50,7 +50,7 @@ Withheld Rib::withheld(PeerId to, DestId dest, PathId id) const {
   Attributes a = attributes_.get(path.attributes);
   const Withheld passes = may_pass(*g, path.peer, a);
   if (passes != Withheld::no) return passes;
-  const Prefix& prefix = dests_[dest].prefix;
+  const Prefix prefix = dests_.prefix(dest);
   if (!a.local_pref) a.local_pref = export_.normal_local_pref(prefix.family());
   const Withheld decided = decide(*g, prefix, path.peer, a);
   if (decided != Withheld::no) return decided;

@@ -15,7 +15,7 @@ constexpr std::size_t kMemoSize = 4096;  // a power of two
 // Fills scratch_, the best first; returns the size of the multipath set, 0: nothing usable.
 std::size_t Rib::gather(DestId id) {
   scratch_.clear();
-  const Prefix& prefix = dests_[id].prefix;
+  const Prefix prefix = dests_.prefix(id);
   dests_.for_each_path(id, [&](PathId path_id, const Path& path) {
     if (path.attributes == kNoAttr) return;
     const Peer& p = peer(path.peer);
@@ -63,9 +63,10 @@ void Rib::select(DestId id, std::vector<RouteChange>& changes) {
     best = path.attributes;
     source = path.peer;
   }
-  std::uint32_t hops = kernel_hops(d.prefix, multipath);
+  const Prefix prefix = dests_.prefix(id);
+  std::uint32_t hops = kernel_hops(prefix, multipath);
   if (hops != d.hops) {
-    changes.push_back({d.prefix, hops_->slots[hops].hops});
+    changes.push_back({prefix, hops_->slots[hops].hops});
     std::swap(d.hops, hops);
   }
   hops_->unref(hops);
@@ -87,10 +88,10 @@ void Rib::select(DestId id, std::vector<RouteChange>& changes) {
 
 void Rib::export_to(Group& g, DestId id) {
   const Destination& d = dests_[id];
-  if (!d.used || d.prefix.family() != g.out.key().family) return;
+  if (!d.used || d.family != g.out.key().family) return;
   if (g.out.key().encode.add_path) return export_paths(g, id);
   const AttrId out =
-      d.best == kNoAttr ? kNoAttr : export_attributes(g, d.prefix, d.best, d.best_peer);
+      d.best == kNoAttr ? kNoAttr : export_attributes(g, dests_.prefix(id), d.best, d.best_peer);
   news_ = g.out.set(id, 0, out, d.best_peer) || news_;
 }
 
@@ -120,7 +121,7 @@ void Rib::export_paths(Group& g, DestId id) {
   for (const auto& [path_id, source] : want) {
     withdraw_below(path_id);
     const AttrId in = dests_.path(path_id - 1).attributes;
-    const AttrId out = export_attributes(g, dests_[id].prefix, in, source);
+    const AttrId out = export_attributes(g, dests_.prefix(id), in, source);
     const bool named = old != have.end() && old->first == path_id;
     if (named) ++old;
     if (named || out != kNoAttr) news_ = g.out.set(id, path_id, out, source) || news_;

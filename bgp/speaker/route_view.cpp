@@ -36,7 +36,7 @@ RouteStatus RouteView::describe(const Prefix& prefix, PeerId from, const Attribu
 }
 
 std::vector<RouteStatus> RouteView::paths(DestId dest) {
-  const Prefix& prefix = rib_.destinations()[dest].prefix;
+  const Prefix prefix = rib_.destinations().prefix(dest);
   const auto& table = rib_.destinations();
   std::vector<RouteStatus> out;
   const auto add = [&](const Path& p, AttrId attributes) -> RouteStatus& {
@@ -64,7 +64,7 @@ std::vector<RouteStatus> RouteView::told(DestId dest, const SpeakerPeer& peer) c
   std::vector<RouteStatus> out;
   peer.for_each_table([&](PeerId id) {
     rib_.for_each_advertised(id, dest, [&](std::uint32_t path_id, const Attributes& a) {
-      RouteStatus& r = out.emplace_back(describe(d.prefix, d.best_peer, a));
+      RouteStatus& r = out.emplace_back(describe(rib_.destinations().prefix(dest), d.best_peer, a));
       r.path_id = path_id;
       if (path_id != 0) r.peer = source(rib_.destinations().path(path_id - 1).peer);
     });
@@ -80,7 +80,7 @@ std::string RouteView::why_not_told(DestId dest, const SpeakerPeer& peer) const 
     if (path.attributes == kNoAttr || d.best == kNoAttr) return;
     if (path.peer != d.best_peer || path.attributes != d.best) return;
     peer.for_each_table([&](PeerId table) {
-      if (peer.family_of(table) == d.prefix.family()) {
+      if (peer.family_of(table) == d.family) {
         why = to_string(rib_.withheld(table, dest, id));
       }
     });
@@ -131,7 +131,7 @@ std::optional<RouteExplanation> RouteView::explain(const Prefix& prefix) {
   }
   if (dest == kNone) return std::nullopt;
   RouteExplanation out;
-  out.prefix = dests[dest].prefix;
+  out.prefix = dests.prefix(dest);
   out.paths = paths(dest);
   if (const NextHops hops = rib_.programmed(dest)) {
     out.kernel = *hops;
