@@ -16,23 +16,21 @@ constexpr unsigned kNetworkV4 = 24, kNetworkV6 = 64;
 
 }  // namespace
 
-bool BgpRoutes::set(const BgpRoute& route) {
-  const auto it = routes_.find(route.dst);
-  if (route.next_hops.empty() && !route.blackhole) {
+bool BgpRoutes::set(BgpRoute route) {
+  std::vector<BgpNextHop>& hops = route.next_hops;
+  if (hops.empty() && !route.blackhole) {
+    const auto it = routes_.find(route.dst);
     if (it == routes_.end()) return false;
     release(it->second.hops);
     routes_.erase(it);
     return true;
   }
-  std::vector<BgpNextHop> hops;
-  if (!route.blackhole) hops = route.next_hops;
+  if (route.blackhole) hops.clear();
   std::ranges::sort(hops);
   hops.erase(std::unique(hops.begin(), hops.end()), hops.end());
   const Entry entry{intern(std::move(hops)), route.blackhole, route.metric};
-  if (it == routes_.end()) {
-    routes_.emplace(route.dst, entry);
-    return true;
-  }
+  const auto [it, fresh] = routes_.try_emplace(route.dst, entry);
+  if (fresh) return true;
   const bool changed = it->second != entry;
   release(it->second.hops);
   it->second = entry;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/ip.h"
+#include "base/prefix_hash.h"
 #include "dataplane/link/link_view.h"
 #include "dataplane/managers/route_plane.h"
 #include "dataplane/managers/workloads.h"
@@ -24,7 +25,7 @@ class BgpRoutes {
       : config_(config), links_(links), foreign_(foreign), workloads_(workloads) {}
 
   // True when that changed something.
-  bool set(const BgpRoute& route);
+  bool set(BgpRoute route);
   // The kernel changed: resolves again, and returns the destinations whose way is another now.
   [[nodiscard]] std::vector<Prefix> refresh();
 
@@ -66,7 +67,7 @@ class BgpRoutes {
   const link::LinkView& links_;
   const route::KernelRoutes& foreign_;
   const Workloads& workloads_;
-  std::unordered_map<Prefix, Entry> routes_;
+  std::unordered_map<Prefix, Entry, PrefixHash> routes_;
   std::map<std::vector<BgpNextHop>, SetId> ids_;
   std::vector<HopSet> sets_;
   std::vector<SetId> free_;

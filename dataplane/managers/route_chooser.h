@@ -43,7 +43,7 @@ class RouteChooser {
   void set(const model::DesiredPool& pool);
   void remove_pool(const Prefix& cidr);
   void set(const model::EncapInUse& encap) { encap_ = encap; }
-  void set_bgp(const BgpRoute& route);
+  void set_bgp(BgpRoute route);
 
   // The outside changed.
   void interface_changed(const std::string& name);
@@ -93,7 +93,7 @@ class RouteChooser {
   const link::LinkView& links_;
   Workloads workloads_;
   BgpRoutes bgp_;
-  std::unordered_map<Prefix, model::RouteTarget> targets_;
+  std::unordered_map<Prefix, model::RouteTarget, PrefixHash> targets_;
   std::unordered_map<std::string, std::set<Prefix>> targets_of_node_;
   std::map<std::string, model::Vtep> vteps_[2];
   std::multiset<Prefix> gateways_;  // tunnel addresses; two nodes may claim one for a while

@@ -112,10 +112,11 @@ class RoutePlane::Impl {
   link::VxlanDevice vxlan_[2]{link::VxlanDevice{kVxlanDevice}, link::VxlanDevice{kVxlanDeviceV6}};
 
   std::deque<BgpRoute> bgp_queue_;
-  std::set<std::uint8_t> former_protocols_;           // of ours, until all routes have the new ones
-  std::vector<Prefix> undecided_;                     // destinations to choose for
-  std::unordered_map<Prefix, std::uint32_t> chosen_;  // and the metric they have
-  std::unordered_map<Prefix, IfIndex> local_owner_;   // the interface that last had the address
+  std::set<std::uint8_t> former_protocols_;  // of ours, until all routes have the new ones
+  std::vector<Prefix> undecided_;            // destinations to choose for
+  std::unordered_map<Prefix, std::uint32_t, PrefixHash> chosen_;  // and the metric they have
+  std::unordered_map<Prefix, IfIndex, PrefixHash>
+      local_owner_;  // the interface that last had the address
   std::set<std::string> touched_interfaces_;
   std::map<std::string, InterfaceWants> interface_wants_;
   VtepBook vteps_[2];

@@ -76,22 +76,21 @@ void RoutePlane::Impl::choose(std::size_t max) {
   for (; max > 0 && !undecided_.empty(); --max) {
     const Prefix dst = undecided_.back();
     undecided_.pop_back();
-    const auto route = chooser_.choose(dst);
-    const auto before = chosen_.find(dst);
+    auto route = chooser_.choose(dst);
     note_owner(dst, route);
     if (!route) {
+      const auto before = chosen_.find(dst);
       if (before == chosen_.end()) continue;
       routes_.forget({dst, before->second, 0});
       chosen_.erase(before);
       continue;
     }
-    routes_.want(*route);
-    if (before == chosen_.end()) {
-      chosen_.emplace(dst, route->metric);
-    } else if (before->second != route->metric) {
-      routes_.forget({dst, before->second, 0});
-      before->second = route->metric;
-    }
+    const std::uint32_t metric = route->metric;
+    routes_.want(std::move(*route));
+    const auto [before, first] = chosen_.try_emplace(dst, metric);
+    if (first || before->second == metric) continue;
+    routes_.forget({dst, before->second, 0});
+    before->second = metric;
   }
 }
 

@@ -131,31 +131,32 @@ Result<bool> NeighTable::apply_table(Table& table, Retry& retry, netlink::Socket
   bool any = false;
   for (;;) {
     netlink::Writer batch;
-    std::vector<std::pair<std::uint32_t, decltype(table.next_dirty())>> sent;
+    std::vector<std::pair<std::uint32_t, typename Table::Item*>> sent;
     while (batch.size() < 60'000) {
-      auto key = table.next_dirty();
-      if (!key) break;
-      if (retry.waiting(*key, now)) continue;
+      auto* item = table.next_dirty();
+      if (item == nullptr) break;
+      if (retry.waiting(item->first, now)) continue;
       const std::uint32_t seq = socket.next_seq();
-      encode(batch, seq, *key, table.wanted(*key));
-      sent.emplace_back(seq, std::move(key));
+      encode(batch, seq, item->first, item->second.wanted());
+      sent.emplace_back(seq, item);
     }
     if (sent.empty()) return any;
     any = true;
     MARGAY_TRY(const auto refused, socket.transact(batch.bytes()));
     std::size_t next = 0;  // refusals come in the order of the requests
-    for (const auto& [seq, key] : sent) {
+    for (const auto& [seq, item] : sent) {
+      const auto& key = item->first;
       if (next == refused.size() || refused[next].seq != seq) {
-        retry.clear(*key);
-        table.done(*key);
+        retry.clear(key);
+        table.done(*item);
         continue;
       }
       const auto& r = refused[next++];
-      if (table.wanted(*key) == nullptr && (r.sys_errno == ENOENT || r.sys_errno == ENODEV)) {
-        table.done(*key);  // gone already
-      } else if (retry.failed(*key, r.sys_errno, r.text, now) == 1 && r.sys_errno != ENODEV) {
+      if (item->second.wanted() == nullptr && (r.sys_errno == ENOENT || r.sys_errno == ENODEV)) {
+        table.done(*item);  // gone already
+      } else if (retry.failed(key, r.sys_errno, r.text, now) == 1 && r.sys_errno != ENODEV) {
         // Of a device that is gone (ENODEV) its own notification will tell.
-        log::warn("neighbour_refused", kv("interface", key->interface.value()),
+        log::warn("neighbour_refused", kv("interface", key.interface.value()),
                   kv("errno", r.sys_errno), kv("reason", r.text));
       }
     }

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Desired, actual, difference: the one table behind every driver. want() and forget() say what
-// should be; saw() and lost() what the kernel has; a key whose two sides differ is dirty and is
-// handed out by next_dirty() once; done() or gone() records what a write achieved. An audit is
+// should be; saw() and lost() what the kernel has; an item whose two sides differ is dirty and is
+// handed out by next_dirty() once; done() records that a write succeeded. An audit is
 // begin_audit(), saw() for everything found, end_audit(). The actual value is kept only while it
-// differs from the wanted one. Pure, single-threaded.
+// differs from the wanted one. One look-up for each input, none for what is handed out. Pure,
+// single-threaded.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -15,26 +18,56 @@
 
 namespace margay::reconcile {
 
-template <typename Key, typename Value, typename Hash = std::hash<Key>>
+// The order in which dirty items are handed out: all of one lane, then the next lane's. of() tells
+// an item's lane by what is wanted (null: nothing).
+struct OneLane {
+  static constexpr std::size_t kLanes = 1;
+  template <typename Value>
+  static std::size_t of(const Value*) {
+    return 0;
+  }
+};
+
+template <typename Key, typename Value, typename Hash = std::hash<Key>, typename Order = OneLane>
 class Delta {
  public:
+  class Entry {
+   public:
+    [[nodiscard]] const Value* wanted() const { return want_ ? &*want_ : nullptr; }
+    [[nodiscard]] const Value* actual() const { return same_ ? &*want_ : have_.get(); }
+    [[nodiscard]] bool differs() const { return want_ ? !same_ : have_ != nullptr; }
+
+   private:
+    friend class Delta;
+    [[nodiscard]] bool has_actual() const { return same_ || have_ != nullptr; }
+    [[nodiscard]] bool unused() const { return !want_ && !has_actual() && queued_ == 0; }
+    std::optional<Value> want_;
+    std::unique_ptr<Value> have_;  // only when `same_` does not say it
+    std::uint32_t epoch_ = 0;
+    bool same_ = false;        // the actual value equals `want_`
+    std::uint8_t queued_ = 0;  // lanes that name it, a bit each: it must stay in the table
+  };
+  // A key and its entry. One that differs stays where it is until its next input.
+  using Item = std::pair<const Key, Entry>;
+
   // True when the wanted value is another than before.
   bool want(const Key& key, Value value) {
-    Entry& e = table_[key];
-    if (e.want && *e.want == value) return false;
-    if (!e.want) ++wanted_;
+    Item& item = *table_.try_emplace(key).first;
+    Entry& e = item.second;
+    if (e.want_ && *e.want_ == value) return false;
+    if (!e.want_) ++wanted_;
     keep_actual(e);
-    e.want = std::move(value);
-    settle(key, e);
+    e.want_ = std::move(value);
+    settle(item);
     return true;
   }
 
   // True when it was wanted.
   bool forget(const Key& key) {
     const auto it = table_.find(key);
-    if (it == table_.end() || !it->second.want) return false;
+    if (it == table_.end() || !it->second.want_) return false;
     keep_actual(it->second);
-    it->second.want.reset();
+    it->second.want_.reset();
     --wanted_;
     settle_or_erase(it);
     return true;
@@ -42,155 +75,140 @@ class Delta {
 
   // The kernel has this. True when it is news: another value than we took it to have.
   bool saw(const Key& key, Value value) {
-    Entry& e = table_[key];
-    e.epoch = epoch_;
-    const Value* before = actual(e);
+    Item& item = *table_.try_emplace(key).first;
+    item.second.epoch_ = epoch_;
+    const Value* before = item.second.actual();
     if (before != nullptr && *before == value) return false;
-    set_actual(e, std::make_unique<Value>(std::move(value)));
-    settle(key, e);
+    set_actual(item.second, std::make_unique<Value>(std::move(value)));
+    settle(item);
     return true;
   }
 
   // The kernel no longer has it. True when we took it to have it.
   bool lost(const Key& key) {
     const auto it = table_.find(key);
-    if (it == table_.end() || actual(it->second) == nullptr) return false;
+    if (it == table_.end() || !it->second.has_actual()) return false;
     set_actual(it->second, nullptr);
     settle_or_erase(it);
     return true;
   }
 
-  // A write succeeded: the actual value is the wanted one, or nothing when none is wanted.
-  void done(const Key& key) {
-    const auto it = table_.find(key);
-    if (it == table_.end()) return;
-    Entry& e = it->second;
-    if (e.want) {
-      if (!has_actual(e)) ++present_;
-      e.have.reset();
-      e.same = true;
-      e.epoch = epoch_;
+  // A write succeeded: the actual value is the wanted one, or nothing when none is wanted; the item
+  // must not be used any more.
+  void done(Item& item) {
+    Entry& e = item.second;
+    if (e.want_) {
+      if (!e.has_actual()) ++present_;
+      e.have_.reset();
+      e.same_ = true;
+      e.epoch_ = epoch_;
     } else {
       set_actual(e, nullptr);
-      settle_or_erase(it);
+      if (e.unused()) table_.erase(table_.find(item.first));
     }
   }
 
-  // Puts the key in the queue (again) if it still differs.
+  // Puts it in its queue (again) if it still differs.
   void touch(const Key& key) {
     const auto it = table_.find(key);
-    if (it != table_.end()) settle(key, it->second);
+    if (it != table_.end()) settle(*it);
   }
 
   void begin_audit() { ++epoch_; }
   [[nodiscard]] bool seen_in_audit(const Key& key) const {
     const auto it = table_.find(key);
-    return it != table_.end() && it->second.epoch == epoch_ && has_actual(it->second);
+    return it != table_.end() && it->second.epoch_ == epoch_ && it->second.has_actual();
   }
   // Everything with an actual value that was not seen since begin_audit(), and for which `covered`
   // (called with the actual value) holds, is gone. Calls `missing(key)` for each that is wanted.
   template <typename Covered, typename Missing>
   void end_audit(Covered covered, Missing missing) {
     for (auto it = table_.begin(); it != table_.end();) {
-      Entry& e = it->second;
-      const Value* have = actual(e);
-      if (have == nullptr || e.epoch == epoch_ || !covered(it->first, *have)) {
-        ++it;
-        continue;
-      }
+      const auto at = it++;
+      Entry& e = at->second;
+      const Value* have = e.actual();
+      if (have == nullptr || e.epoch_ == epoch_ || !covered(at->first, *have)) continue;
       set_actual(e, nullptr);
-      if (e.want) {
-        missing(it->first);
-        settle(it->first, e);
-        ++it;
-      } else {
-        it = erase(it);
-      }
+      if (e.want_) missing(at->first);
+      settle_or_erase(at);
     }
   }
 
-  // A key that differs, each once; nothing when all is well. Keys that came to agree are skipped.
-  [[nodiscard]] std::optional<Key> next_dirty() {
-    while (!queue_.empty()) {
-      Key key = std::move(queue_.front());
-      queue_.pop_front();
-      const auto it = table_.find(key);
-      if (it == table_.end()) continue;
-      it->second.queued = false;
-      if (differs(it->second)) return key;
+  // An item that differs, each once; null when all is well.
+  [[nodiscard]] Item* next_dirty() {
+    for (std::size_t lane = 0; lane < Order::kLanes; ++lane) {
+      for (auto& queue = queues_[lane]; !queue.empty();) {
+        Item& item = *queue.front();
+        queue.pop_front();
+        Entry& e = item.second;
+        e.queued_ = static_cast<std::uint8_t>(e.queued_ & ~(1U << lane));
+        // One that has come to agree, or has moved to another lane since.
+        if (e.differs() && Order::of(e.wanted()) == lane) return &item;
+        if (e.unused()) table_.erase(table_.find(item.first));
+      }
     }
-    return std::nullopt;
+    return nullptr;
   }
 
   [[nodiscard]] const Value* wanted(const Key& key) const {
     const auto it = table_.find(key);
-    return it == table_.end() || !it->second.want ? nullptr : &*it->second.want;
+    return it == table_.end() ? nullptr : it->second.wanted();
   }
   [[nodiscard]] const Value* actual(const Key& key) const {
     const auto it = table_.find(key);
-    return it == table_.end() ? nullptr : actual(it->second);
+    return it == table_.end() ? nullptr : it->second.actual();
   }
   [[nodiscard]] bool in_sync(const Key& key) const {
     const auto it = table_.find(key);
-    return it == table_.end() || !differs(it->second);
+    return it == table_.end() || !it->second.differs();
   }
-  [[nodiscard]] std::size_t queued() const { return queue_.size(); }  // an upper bound
+  [[nodiscard]] std::size_t queued() const {  // an upper bound
+    std::size_t n = 0;
+    for (const auto& queue : queues_) n += queue.size();
+    return n;
+  }
   [[nodiscard]] std::size_t wanted_count() const { return wanted_; }
   [[nodiscard]] std::size_t present_count() const { return present_; }
 
-  // f(key, want or nullptr, have or nullptr); the table must not be changed meanwhile.
-  template <typename F>
-  void for_each(F f) const {
-    for (const auto& [key, e] : table_) f(key, e.want ? &*e.want : nullptr, actual(e));
-  }
-
  private:
-  struct Entry {
-    std::optional<Value> want;
-    std::unique_ptr<Value> have;  // only when `same` does not say it
-    std::uint32_t epoch = 0;
-    bool same = false;  // the actual value equals `want`
-    bool queued = false;
-  };
+  static_assert(Order::kLanes <= 8);
   using Table = std::unordered_map<Key, Entry, Hash>;
+  static_assert(std::is_same_v<Item, typename Table::value_type>);
 
-  static bool has_actual(const Entry& e) { return e.same || e.have != nullptr; }
-  static const Value* actual(const Entry& e) { return e.same ? &*e.want : e.have.get(); }
-  static bool differs(const Entry& e) { return e.want ? !e.same : e.have != nullptr; }
-
-  // Before `want` changes: what `same` stood for must be written down.
+  // Before `want_` changes: what `same_` stood for must be written down.
   static void keep_actual(Entry& e) {
-    if (!e.same) return;
-    e.have = std::make_unique<Value>(std::move(*e.want));
-    e.same = false;
+    if (!e.same_) return;
+    e.have_ = std::make_unique<Value>(std::move(*e.want_));
+    e.same_ = false;
   }
   void set_actual(Entry& e, std::unique_ptr<Value> value) {
-    if (has_actual(e)) --present_;
-    e.same = false;
-    e.have = std::move(value);
-    if (e.have != nullptr) ++present_;
+    if (e.has_actual()) --present_;
+    e.same_ = false;
+    e.have_ = std::move(value);
+    if (e.have_ != nullptr) ++present_;
   }
-  void settle(const Key& key, Entry& e) {
-    if (e.want && e.have != nullptr && *e.want == *e.have) {
-      e.have.reset();
-      e.same = true;
+  void settle(Item& item) {
+    Entry& e = item.second;
+    if (e.want_ && e.have_ != nullptr && *e.want_ == *e.have_) {
+      e.have_.reset();
+      e.same_ = true;
     }
-    if (!differs(e) || e.queued) return;
-    e.queued = true;
-    queue_.push_back(key);
+    if (!e.differs()) return;
+    const std::size_t lane = Order::of(e.wanted());
+    if ((e.queued_ >> lane & 1U) != 0) return;
+    e.queued_ = static_cast<std::uint8_t>(e.queued_ | 1U << lane);
+    queues_[lane].push_back(&item);
   }
   void settle_or_erase(typename Table::iterator it) {
-    if (!it->second.want && !has_actual(it->second)) {
-      erase(it);
+    if (it->second.unused()) {
+      table_.erase(it);
     } else {
-      settle(it->first, it->second);
+      settle(*it);
     }
   }
-  // A queued key may outlive its entry; next_dirty() skips it.
-  typename Table::iterator erase(typename Table::iterator it) { return table_.erase(it); }
 
   Table table_;
-  std::deque<Key> queue_;
+  std::array<std::deque<Item*>, Order::kLanes> queues_;
   std::uint32_t epoch_ = 0;
   std::size_t wanted_ = 0;
   std::size_t present_ = 0;

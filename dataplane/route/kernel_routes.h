@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/ip.h"
+#include "base/prefix_hash.h"
 #include "dataplane/netlink/rtnl.h"
 
 namespace margay::route {
@@ -27,7 +28,7 @@ struct RouteKey {
 struct RouteKeyHash {
   // Not noexcept: the tables then keep the hash (base/ip.h).
   std::size_t operator()(const RouteKey& k) const {
-    return std::hash<Prefix>{}(k.dst) ^ (std::size_t{k.metric} << 8 | k.tos) * 0x9e3779b97f4a7c15U;
+    return PrefixHash{}(k.dst) + (std::size_t{k.metric} << 8 | k.tos) * 0x9e3779b97f4a7c15U;
   }
 };
 
@@ -64,7 +65,7 @@ class KernelRoutes {
   template <typename P>
   void erase_if(P predicate);
 
-  std::unordered_map<Prefix, std::vector<netlink::Route>> table_;
+  std::unordered_map<Prefix, std::vector<netlink::Route>, PrefixHash> table_;
   std::array<std::size_t, 33> lengths_v4_{};  // how many destinations of each length there are
   std::array<std::size_t, 129> lengths_v6_{};
 };

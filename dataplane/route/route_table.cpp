@@ -18,8 +18,6 @@ using netlink::RouteType;
 
 // One datagram; the kernel works through it under one hold of its lock.
 constexpr std::size_t kBatchBytes = 60'000;
-// Finding a key's place in the order costs this much less than writing it.
-constexpr std::size_t kSortsPerWrite = 4;
 // Put back more often than this within the window: somebody else wants it otherwise.
 constexpr unsigned kFightTimes = 5;
 constexpr std::chrono::seconds kFightWindow{10};
@@ -51,9 +49,9 @@ std::string place_taken(unsigned protocol) {
 
 RouteTable::RouteTable(TableId table, RouteRules rules) : table_(table), rules_(std::move(rules)) {}
 
-bool RouteTable::want(const Route& route) {
+bool RouteTable::want(Route route) {
   const RouteKey key = key_of(route);
-  if (!delta_.want(key, route)) return false;
+  if (!delta_.want(key, std::move(route))) return false;
   retry_.clear(key);
   held_.erase(key);
   return true;
@@ -193,11 +191,19 @@ void RouteTable::count_repair(const RouteKey& key, unsigned protocol, Clock::tim
 
 // --- writing ---------------------------------------------------------------------------------
 
-void RouteTable::plan(const RouteKey& key, Clock::time_point now, netlink::Socket& socket,
+std::size_t RouteTable::Order::of(const Route* want) {
+  if (want == nullptr) return 2;
+  const bool gateway = std::ranges::any_of(
+      want->hops, [](const netlink::NextHop& hop) { return hop.gateway.has_value(); });
+  return gateway ? 1 : 0;
+}
+
+void RouteTable::plan(Table::Item& item, Clock::time_point now, netlink::Socket& socket,
                       Batch& puts, Batch& removes) {
+  const RouteKey& key = item.first;
   if (retry_.waiting(key, now)) return;
-  const Route* want = delta_.wanted(key);
-  const Route* have = delta_.actual(key);
+  const Route* want = item.second.wanted();
+  const Route* have = item.second.actual();
   if (want != nullptr) {
     const Route* taken = foreign_.at(key);
     if (taken != nullptr && !usurped_.contains(key)) {
@@ -208,7 +214,7 @@ void RouteTable::plan(const RouteKey& key, Clock::time_point now, netlink::Socke
     // What may stand there unseen is not ours to replace.
     const bool known = have != nullptr || filter_.sees(key.dst) || usurped_.contains(key);
     encode_route(puts.messages, seq, known ? netlink::Verb::replace : netlink::Verb::create, *want);
-    puts.writes.push_back({seq, key, true});
+    puts.writes.push_back({seq, &item, true});
     return;
   }
   if (const auto until = rules_.hold(*have, now); until && *until > now) {
@@ -218,48 +224,27 @@ void RouteTable::plan(const RouteKey& key, Clock::time_point now, netlink::Socke
   held_.erase(key);
   const std::uint32_t seq = socket.next_seq();
   encode_route(removes.messages, seq, netlink::Verb::remove, *have);
-  removes.writes.push_back({seq, key, false});
+  removes.writes.push_back({seq, &item, false});
 }
 
 Result<RouteTable::Step> RouteTable::apply(netlink::Socket& socket, Clock::time_point now,
                                            std::size_t max) {
   Step step;
-  step.more = true;
-  if (!sort_dirty(kSortsPerWrite * max)) return step;
   Batch puts, removes;
-  for (std::deque<RouteKey>& lane : lanes_) {
-    for (; max > 0 && !lane.empty(); --max) {
-      const RouteKey key = lane.front();
-      lane.pop_front();
-      if (delta_.in_sync(key)) continue;
-      plan(key, now, socket, puts, removes);
-      if (puts.messages.size() + removes.messages.size() < kBatchBytes) continue;
-      MARGAY_CHECK(send(socket, puts, now, step));
-      MARGAY_CHECK(send(socket, removes, now, step));
-    }
+  for (; max > 0; --max) {
+    Table::Item* item = delta_.next_dirty();
+    if (item == nullptr) break;
+    plan(*item, now, socket, puts, removes);
+    if (puts.messages.size() + removes.messages.size() < kBatchBytes) continue;
+    MARGAY_CHECK(send(socket, puts, now, step));
+    MARGAY_CHECK(send(socket, removes, now, step));
   }
   MARGAY_CHECK(send(socket, puts, now, step));
   MARGAY_CHECK(send(socket, removes, now, step));
   MARGAY_CHECK(remove_extra(socket, step));
-  step.more = delta_.queued() + unwritten() > 0;
+  for (const RouteKey& key : doubted_) delta_.touch(key);  // for after the reading
+  step.more = delta_.queued() > 0;
   return step;
-}
-
-RouteTable::Lane RouteTable::lane_of(const RouteKey& key) const {
-  const Route* want = delta_.wanted(key);
-  if (want == nullptr) return removal;
-  const bool gateway = std::ranges::any_of(
-      want->hops, [](const netlink::NextHop& hop) { return hop.gateway.has_value(); });
-  return gateway ? via_gateway : direct;
-}
-
-bool RouteTable::sort_dirty(std::size_t max) {
-  for (; max > 0; --max) {
-    const auto key = delta_.next_dirty();
-    if (!key) return true;
-    lanes_[lane_of(*key)].push_back(*key);
-  }
-  return delta_.queued() == 0;
 }
 
 Result<void> RouteTable::send(netlink::Socket& socket, Batch& batch, Clock::time_point now,
@@ -283,19 +268,20 @@ Result<void> RouteTable::send(netlink::Socket& socket, Batch& batch, Clock::time
 }
 
 void RouteTable::accept(const Write& write, Step& step) {
+  const RouteKey& key = write.item->first;
   if (write.put) {
-    if (usurped_.erase(write.key) != 0) {
+    if (usurped_.erase(key) != 0) {
       // Ours took the place of the usurper's.
-      while (const Route* taken = foreign_.at(write.key)) foreign_.remove(Route(*taken));
+      while (const Route* taken = foreign_.at(key)) foreign_.remove(Route(*taken));
       ++foreign_version_;
     }
     ++step.written;
   } else {
     ++step.removed;
   }
-  doubted_.erase(write.key);
-  retry_.clear(write.key);
-  delta_.done(write.key);
+  doubted_.erase(key);
+  retry_.clear(key);
+  delta_.done(*write.item);
 }
 
 void RouteTable::refuse(const Write& write, const netlink::Socket::Refusal& refusal,
@@ -304,18 +290,18 @@ void RouteTable::refuse(const Write& write, const netlink::Socket::Refusal& refu
     accept(write, step);
     return;
   }
+  const RouteKey& key = write.item->first;
   // Something stands there that we have not seen: the reading that follows tells what.
-  if (refusal.sys_errno == EEXIST && doubted_.insert(write.key).second) {
+  if (refusal.sys_errno == EEXIST && doubted_.insert(key).second) {
     step.unsure = true;
-    delta_.touch(write.key);
     return;
   }
-  doubted_.erase(write.key);
+  doubted_.erase(key);
   ++step.refused;
-  const unsigned attempts = retry_.failed(write.key, refusal.sys_errno, refusal.text, now);
+  const unsigned attempts = retry_.failed(key, refusal.sys_errno, refusal.text, now);
   // Of a device that is gone (ENODEV) its own notification will tell.
   if (attempts == 1 && refusal.sys_errno != ENODEV) {
-    log::warn("route_refused", kv("prefix", write.key.dst), kv("errno", refusal.sys_errno),
+    log::warn("route_refused", kv("prefix", key.dst), kv("errno", refusal.sys_errno),
               kv("reason", refusal.text));
   }
 }

@@ -6,8 +6,6 @@
 // new interface). Must not know why a route is wanted.
 #pragma once
 
-#include <array>
-#include <deque>
 #include <functional>
 #include <map>
 #include <optional>
@@ -43,7 +41,7 @@ class RouteTable {
   [[nodiscard]] const netlink::RouteFilter& filter() const { return filter_; }
 
   // True when that changed something.
-  bool want(const netlink::Route& route);
+  bool want(netlink::Route route);
   bool forget(const RouteKey& key);
 
   // Reads the kernel: all of a family, or what goes through one interface. The first full reading
@@ -81,18 +79,22 @@ class RouteTable {
   }
   [[nodiscard]] std::size_t wanted() const { return delta_.wanted_count(); }
   [[nodiscard]] std::size_t present() const { return delta_.present_count(); }
-  [[nodiscard]] std::size_t pending() const {
-    return delta_.queued() + unwritten() + extra_.size();
-  }
+  [[nodiscard]] std::size_t pending() const { return delta_.queued() + extra_.size(); }
   [[nodiscard]] std::uint64_t repairs() const { return repairs_; }
   [[nodiscard]] const std::map<RouteKey, reconcile::Failure>& failures() const {
     return retry_.all();
   }
 
  private:
+  // The order of writing: routes without a gateway, those with one, removals.
+  struct Order {
+    static constexpr std::size_t kLanes = 3;
+    static std::size_t of(const netlink::Route* want);
+  };
+  using Table = reconcile::Delta<RouteKey, netlink::Route, RouteKeyHash, Order>;
   struct Write {
     std::uint32_t seq = 0;
-    RouteKey key;
+    Table::Item* item = nullptr;
     bool put = false;
   };
   struct Batch {
@@ -103,22 +105,14 @@ class RouteTable {
     unsigned times = 0;
     Clock::time_point since{};
   };
-  // The order of writing.
-  enum Lane : std::size_t { direct, via_gateway, removal, kLanes };
-  [[nodiscard]] Lane lane_of(const RouteKey& key) const;
-  // Moves up to `max` differing keys into their lanes; true: that was all.
-  bool sort_dirty(std::size_t max);
-  [[nodiscard]] std::size_t unwritten() const {
-    return lanes_[direct].size() + lanes_[via_gateway].size() + lanes_[removal].size();
-  }
   void read_one(const netlink::RouteMessage& message);
   [[nodiscard]] bool relevant(const netlink::Route& route, const RouteKey& key);
   void put_in_extra(const RouteKey& key, const netlink::Route& route);
   void notice_foreign(const netlink::RouteMessage& message, const RouteKey& key,
                       Clock::time_point now);
   void count_repair(const RouteKey& key, unsigned protocol, Clock::time_point now);
-  // Adds the message that settles the key to one of the two, unless it must wait.
-  void plan(const RouteKey& key, Clock::time_point now, netlink::Socket& socket, Batch& puts,
+  // Adds the message that settles the item to one of the two, unless it must wait.
+  void plan(Table::Item& item, Clock::time_point now, netlink::Socket& socket, Batch& puts,
             Batch& removes);
   [[nodiscard]] Result<void> send(netlink::Socket& socket, Batch& batch, Clock::time_point now,
                                   Step& step);
@@ -129,8 +123,7 @@ class RouteTable {
 
   TableId table_;
   RouteRules rules_;
-  reconcile::Delta<RouteKey, netlink::Route, RouteKeyHash> delta_;
-  std::array<std::deque<RouteKey>, kLanes> lanes_;  // a key may have come to agree since
+  Table delta_;
   reconcile::RetryList<RouteKey> retry_;
   std::map<RouteKey, Clock::time_point> held_;
   std::set<RouteKey> usurped_;         // ours until somebody replaced it: we may take it back

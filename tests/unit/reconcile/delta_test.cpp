@@ -12,14 +12,23 @@ namespace {
 
 using Table = Delta<int, std::string>;
 
+// The next dirty key; 0 when there is none.
+template <typename T>
+int next(T& t) {
+  const auto* item = t.next_dirty();
+  return item == nullptr ? 0 : item->first;
+}
+
 TEST(Delta, wanted_and_absent_is_dirty_until_done) {
   Table t;
   EXPECT_TRUE(t.want(1, "a"));
   EXPECT_FALSE(t.want(1, "a"));
   EXPECT_FALSE(t.in_sync(1));
-  EXPECT_EQ(t.next_dirty(), 1);
-  EXPECT_EQ(t.next_dirty(), std::nullopt);
-  t.done(1);
+  auto* item = t.next_dirty();
+  ASSERT_NE(item, nullptr);
+  EXPECT_EQ(item->first, 1);
+  EXPECT_EQ(next(t), 0);
+  t.done(*item);
   EXPECT_TRUE(t.in_sync(1));
   EXPECT_EQ(*t.actual(1), "a");
   EXPECT_EQ(t.present_count(), 1U);
@@ -29,20 +38,20 @@ TEST(Delta, what_the_kernel_has_already_is_not_dirty) {
   Table t;
   t.saw(1, "a");
   t.want(1, "a");
-  EXPECT_EQ(t.next_dirty(), std::nullopt);
+  EXPECT_EQ(next(t), 0);
   EXPECT_TRUE(t.in_sync(1));
 }
 
 TEST(Delta, unwanted_is_dirty_and_known_with_its_actual_value) {
   Table t;
   t.want(1, "a");
-  (void)t.next_dirty();
-  t.done(1);
+  t.done(*t.next_dirty());
   EXPECT_TRUE(t.forget(1));
-  ASSERT_EQ(t.next_dirty(), 1);
-  EXPECT_EQ(t.wanted(1), nullptr);
-  EXPECT_EQ(*t.actual(1), "a");
-  t.done(1);
+  auto* item = t.next_dirty();
+  ASSERT_NE(item, nullptr);
+  EXPECT_EQ(item->second.wanted(), nullptr);
+  EXPECT_EQ(*item->second.actual(), "a");
+  t.done(*item);
   EXPECT_EQ(t.present_count(), 0U);
   EXPECT_EQ(t.actual(1), nullptr);
 }
@@ -52,7 +61,7 @@ TEST(Delta, a_new_value_keeps_the_old_one_as_actual) {
   t.saw(1, "a");
   t.want(1, "b");
   EXPECT_EQ(*t.actual(1), "a");
-  EXPECT_EQ(t.next_dirty(), 1);
+  EXPECT_EQ(next(t), 1);
   t.want(1, "a");  // back before it was written
   EXPECT_TRUE(t.in_sync(1));
 }
@@ -62,13 +71,13 @@ TEST(Delta, somebody_elses_change_and_removal_make_dirty) {
   t.saw(1, "a");
   t.want(1, "a");
   EXPECT_TRUE(t.saw(1, "x"));
-  EXPECT_EQ(t.next_dirty(), 1);
+  EXPECT_EQ(next(t), 1);
   EXPECT_FALSE(t.saw(1, "x"));
   EXPECT_TRUE(t.saw(1, "a"));
   EXPECT_TRUE(t.in_sync(1));
   EXPECT_TRUE(t.lost(1));
   EXPECT_FALSE(t.lost(1));
-  EXPECT_EQ(t.next_dirty(), 1);
+  EXPECT_EQ(next(t), 1);
 }
 
 TEST(Delta, audit_finds_what_is_gone_within_what_it_covers) {
@@ -84,9 +93,40 @@ TEST(Delta, audit_finds_what_is_gone_within_what_it_covers) {
   int missing = 0;
   t.end_audit([](int key, const std::string&) { return key != 3; }, [&](int) { ++missing; });
   EXPECT_EQ(missing, 1);  // 1; 2 was not wanted, 3 not covered
-  EXPECT_EQ(t.next_dirty(), 1);
-  EXPECT_EQ(t.next_dirty(), std::nullopt);
+  EXPECT_EQ(next(t), 1);
+  EXPECT_EQ(next(t), 0);
   EXPECT_EQ(t.present_count(), 2U);
+}
+
+// Removals come first here; within a lane it is first come, first served.
+struct RemovalsFirst {
+  static constexpr std::size_t kLanes = 2;
+  static std::size_t of(const std::string* want) { return want == nullptr ? 0 : 1; }
+};
+using Ordered = Delta<int, std::string, std::hash<int>, RemovalsFirst>;
+
+TEST(Delta, hands_out_lane_by_lane_whatever_an_item_was_queued_as) {
+  Ordered t;
+  for (const int k : {1, 2, 3, 4}) {
+    t.saw(k, "old");
+    t.want(k, "old");
+  }
+  t.want(1, "new");
+  t.forget(2);
+  t.want(3, "new");
+  t.forget(3);  // is in both lanes now
+  t.forget(4);
+  t.want(4, "new");
+  t.want(5, "new");
+  t.forget(5);  // nothing is left of it but its place in a queue
+  EXPECT_TRUE(t.in_sync(5));
+  EXPECT_EQ(next(t), 2);
+  EXPECT_EQ(next(t), 3);
+  EXPECT_EQ(next(t), 1);
+  EXPECT_EQ(next(t), 4);
+  EXPECT_EQ(next(t), 0);
+  t.want(5, "again");
+  EXPECT_EQ(next(t), 5);
 }
 
 // apply(diff(want, have), have) == want, whatever happens in between.
@@ -96,8 +136,16 @@ TEST(Delta, property_writes_make_the_world_as_wanted) {
   std::mt19937 rng(seed);
   for (int round = 0; round < 200; ++round) {
     SCOPED_TRACE("seed " + std::to_string(seed) + " round " + std::to_string(round));
-    Table t;
+    Ordered t;
     std::map<int, std::string> want, have;
+    const auto write = [&](auto& dirty) {
+      if (const auto* w = dirty.second.wanted()) {
+        have[dirty.first] = *w;
+      } else {
+        have.erase(dirty.first);
+      }
+      t.done(dirty);
+    };
     const auto value = [&] { return std::string(1, static_cast<char>('a' + rng() % 3)); };
     for (int step = 0; step < 200; ++step) {
       const int key = static_cast<int>(rng() % 12);
@@ -136,31 +184,19 @@ TEST(Delta, property_writes_make_the_world_as_wanted) {
         }
         default:
           for (int n = static_cast<int>(rng() % 4); n > 0; --n) {
-            const auto dirty = t.next_dirty();
-            if (!dirty) break;
+            auto* dirty = t.next_dirty();
+            if (dirty == nullptr) break;
             if (rng() % 5 == 0) {  // refused: tried again later
-              t.touch(*dirty);
+              t.touch(dirty->first);
               continue;
             }
-            if (const auto* w = t.wanted(*dirty)) {
-              have[*dirty] = *w;
-            } else {
-              have.erase(*dirty);
-            }
-            t.done(*dirty);
+            write(*dirty);
           }
       }
       ASSERT_EQ(t.wanted_count(), want.size());
       ASSERT_EQ(t.present_count(), have.size());
     }
-    while (const auto dirty = t.next_dirty()) {
-      if (const auto* w = t.wanted(*dirty)) {
-        have[*dirty] = *w;
-      } else {
-        have.erase(*dirty);
-      }
-      t.done(*dirty);
-    }
+    while (auto* dirty = t.next_dirty()) write(*dirty);
     ASSERT_EQ(have, want);
   }
 }
