@@ -32,6 +32,11 @@ std::size_t Rib::gather(DestId id) {
     c.peer_address = p.info.address;
     scratch_.push_back(c);
   });
+  if (scratch_.size() > 1) {
+    for (Candidate& c : scratch_) {
+      if (!c.local) c.cost = view_.cost_to(c.attributes->next_hop);
+    }
+  }
   return scratch_.empty() ? 0 : select_best(scratch_);
 }
 

@@ -79,6 +79,7 @@ constexpr Step kSteps[] = {
     {"worse ORIGIN", larger<[](const Candidate& c) { return c.attributes->origin; }>},
     {"higher MED", higher_med},
     {"learnt over iBGP, not eBGP", larger<[](const Candidate& c) { return !c.external; }>},
+    {"farther next hop", larger<[](const Candidate& c) { return c.cost; }>},
     {"higher router id", larger<originator>},
     {"longer cluster list",
      larger<[](const Candidate& c) { return c.attributes->cluster_list.size(); }>},
@@ -110,6 +111,7 @@ std::size_t select_best(std::vector<Candidate>& list) {
   keep_least(list, n, [](const Candidate& c) { return c.attributes->origin; });
   if (any_med(list, n)) drop_worse_med(list, n);
   keep_least(list, n, [](const Candidate& c) { return !c.external; });
+  keep_least(list, n, [](const Candidate& c) { return c.cost; });
   const auto key = [](const Candidate& c) {
     return std::tuple(c.attributes->originator_id.value_or(c.peer_id),
                       c.attributes->cluster_list.size(), c.peer_address, c.path_id, c.tag);

@@ -21,8 +21,9 @@ struct Candidate {
   bool elevated = false;      // overrides a local route
   bool unreachable = false;   // nothing leads to its next hop
   bool stale = false;
-  bool external = false;  // learnt over eBGP
-  RouterId peer_id;       // of the neighbour
+  bool external = false;   // learnt over eBGP
+  std::uint32_t cost = 0;  // of the way to its next hop
+  RouterId peer_id;        // of the neighbour
   Ip peer_address;
 };
 

@@ -179,6 +179,72 @@ TEST(RibKernel, what_no_route_leads_to_is_not_told_and_the_next_best_is) {
   EXPECT_EQ(b.told(target, p).next_hop, ip("192.0.2.9"));
 }
 
+struct CostRow {
+  const char* name;
+  std::vector<LearntRoute> ways;  // besides 10.1.0.0/24 on eth0
+  Hops want;                      // of paths via 192.0.2.1 and 198.51.100.1
+};
+
+TEST(RibKernel, of_equal_paths_the_one_with_the_nearer_next_hop_is_used) {
+  const Ip first = ip("192.0.2.1"), second = ip("198.51.100.1");
+  const CostRow rows[] = {
+      {"as near: both",
+       {route("192.0.2.0/24", "10.1.0.9", "eth0", 20),
+        route("198.51.100.0/24", "10.1.0.8", "eth0", 20)},
+       {first, second}},
+      {"a lower metric",
+       {route("192.0.2.0/24", "10.1.0.9", "eth0", 20),
+        route("198.51.100.0/24", "10.1.0.8", "eth0", 10)},
+       {second}},
+      {"of several routes the one that the kernel takes",
+       {route("192.0.2.0/24", "10.1.0.9", "eth0", 20), route("192.0.2.0/24", "10.1.0.9", "eth0", 5),
+        route("198.51.100.0/24", "10.1.0.8", "eth0", 10)},
+       {first}},
+      {"the more specific route, not the cheaper",
+       {route("192.0.2.0/24", "10.1.0.9", "eth0", 20), route("192.0.0.0/16", "10.1.0.9", "eth0", 1),
+        route("198.51.100.0/24", "10.1.0.8", "eth0", 10)},
+       {second}},
+      {"a connected network is nearest, whatever its metric",
+       {route("192.0.2.0/24", "", "eth1", 100), route("198.51.100.0/24", "10.1.0.8", "eth0")},
+       {first}},
+      {"connected networks are all as near",
+       {route("192.0.2.0/24", "", "eth1", 100), route("198.51.100.0/24", "", "eth2", 101)},
+       {first, second}},
+      {"what nothing leads to loses", {route("198.51.100.0/24", "10.1.0.8", "eth0", 9)}, {second}},
+  };
+  const std::string p = "10.65.0.0/24";
+  for (const auto& row : rows) {
+    SCOPED_TRACE(row.name);
+    Bench b;
+    b.announce(b.peer(2), {p}, attributes(first.to_string()));
+    b.announce(b.peer(3), {p}, attributes(second.to_string()));
+    b.settle();
+    EXPECT_EQ(b.kernel[prefix(p)].size(), 2U) << "nothing is known of the kernel";
+    auto ways = row.ways;
+    ways.push_back(route("10.1.0.0/24", "", "eth0"));
+    b.rib.set_kernel_routes(ways);
+    b.settle();
+    EXPECT_EQ(b.kernel[prefix(p)], row.want);
+  }
+}
+
+TEST(RibKernel, a_way_that_gets_longer_is_followed) {
+  Bench b;
+  const std::string p = "10.65.0.0/24";
+  b.announce(b.peer(2), {p}, attributes("192.0.2.1"));
+  b.announce(b.peer(3), {p}, attributes("198.51.100.1"));
+  const auto with_metric = [](std::uint32_t metric) {
+    return with({route("192.0.2.0/24", "10.1.0.9", "eth0", metric),
+                 route("198.51.100.0/24", "10.1.0.8", "eth0", 10)});
+  };
+  b.rib.set_kernel_routes(with_metric(5));
+  b.settle();
+  EXPECT_EQ(b.kernel[prefix(p)], Hops{ip("192.0.2.1")});
+  b.rib.set_kernel_routes(with_metric(15));
+  b.settle();
+  EXPECT_EQ(b.kernel[prefix(p)], Hops{ip("198.51.100.1")});
+}
+
 TEST(RibKernel, filters_look_at_the_interface_that_leads_to_a_peers_next_hop) {
   Bench b;
   b.rib.set_kernel_routes(with({route("192.0.2.0/24", "", "eth7")}));

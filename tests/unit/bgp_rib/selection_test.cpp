@@ -78,6 +78,12 @@ TEST(Selection, decides_step_by_step) {
          r.candidate.external = false;
          r.candidate.peer_id = RouterId(1);
        })},
+      {"nearer next hop", route(), route([](Route& r) {
+         r.candidate.cost = 1;
+         r.candidate.peer_id = RouterId(1);
+       })},
+      {"external over internal, however far", route([](Route& r) { r.candidate.cost = 9; }),
+       route([](Route& r) { r.candidate.external = false; })},
       {"lower identifier", route([](Route& r) { r.candidate.peer_id = RouterId(1); }), route(),
        true},
       {"the originator stands for the peer",
@@ -114,6 +120,7 @@ TEST(Selection, does_not_depend_on_the_order_of_candidates) {
         r.attributes.as_path = path({65001 + static_cast<std::uint32_t>(random() % 2), 1});
         r.attributes.med = random() % 3;
         r.candidate.external = random() % 2 == 0;
+        r.candidate.cost = random() % 2;
         r.candidate.peer_id = RouterId(static_cast<std::uint32_t>(random() % 3));
         r.candidate.peer_address = *Ip::parse("10.0.0." + std::to_string(i));
       }));
