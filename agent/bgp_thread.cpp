@@ -58,13 +58,19 @@ BgpThread::BgpThread(health::Health& health, metrics::Registry& registry, RouteT
 }
 
 void BgpThread::watch() {
-  routes_->watch_kernel_routes([this](std::vector<dataplane::KernelRoute> kernel) {
+  RouteThread::KernelWatch watch;
+  watch.foreign = [this](std::vector<dataplane::KernelRoute> kernel) {
     loop_.post([this, kernel = std::move(kernel)]() mutable {
       kernel_routes_ = std::move(kernel);
       learning_ = true;
       if (!learn_timer_) learn_timer_ = loop_.after(kLearnDelay, [this] { learn(); });
     });
-  });
+  };
+  watch.own = [this](const std::vector<dataplane::OwnRouteChange>& changes) {
+    loop_.post(
+        [this, learnt = learnt_changes(changes)] { speaker_->change_dataplane_routes(learnt); });
+  };
+  routes_->watch_kernel_routes(std::move(watch));
 }
 
 BgpThread::~BgpThread() {

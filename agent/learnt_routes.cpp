@@ -35,4 +35,14 @@ std::vector<bgp::LearntRoute> learnt_routes(const std::vector<dataplane::KernelR
   return out;
 }
 
+std::vector<bgp::DataplaneChange> learnt_changes(
+    const std::vector<dataplane::OwnRouteChange>& changes) {
+  std::vector<bgp::DataplaneChange> out;
+  out.reserve(changes.size());
+  for (const auto& [r, gone] : changes) {
+    out.push_back({{r.dst, r.gateway, r.interface, r.metric}, gone});
+  }
+  return out;
+}
+
 }  // namespace margay::agent

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which of the kernel's routes BGP is told of: all that are not ours, and connected networks where
-// they are meant to be known (spec bgp.md 2, ignoredInterfaces). Pure.
+// Which of the kernel's routes BGP is told of: all but BGP's own, and connected networks where they
+// are meant to be known (spec bgp.md 2, ignoredInterfaces). Pure.
 #pragma once
 
 #include <string>
@@ -14,5 +14,8 @@ namespace margay::agent {
 // `ignored`: globs of interfaces.
 [[nodiscard]] std::vector<bgp::LearntRoute> learnt_routes(
     const std::vector<dataplane::KernelRoute>& kernel, const std::vector<std::string>& ignored);
+
+[[nodiscard]] std::vector<bgp::DataplaneChange> learnt_changes(
+    const std::vector<dataplane::OwnRouteChange>& changes);
 
 }  // namespace margay::agent

@@ -65,7 +65,10 @@ void RouteThread::start() {
     if (then) then();
   };
   events.on_kernel_routes = [this](const std::vector<dataplane::KernelRoute>& routes) {
-    if (kernel_watch_) kernel_watch_(routes);
+    if (kernel_watch_) kernel_watch_->foreign(routes);
+  };
+  events.on_own_routes = [this](const std::vector<dataplane::OwnRouteChange>& changes) {
+    if (kernel_watch_) kernel_watch_->own(changes);
   };
   auto plane = dataplane::RoutePlane::open(loop_, config_, std::move(events), registry_);
   if (!plane.ok()) {
@@ -102,17 +105,19 @@ void RouteThread::configure(dataplane::RouteConfig config) {
   });
 }
 
-void RouteThread::watch_kernel_routes(KernelWatch f) {
-  loop_.post([this, f = std::move(f)]() mutable {
-    kernel_watch_ = std::move(f);
-    if (plane_) kernel_watch_(plane_->kernel_routes());
+void RouteThread::watch_kernel_routes(KernelWatch watch) {
+  loop_.post([this, watch = std::move(watch)]() mutable {
+    kernel_watch_ = std::move(watch);
+    if (!plane_) return;
+    kernel_watch_->foreign(plane_->kernel_routes());
+    kernel_watch_->own(plane_->own_routes());
   });
 }
 
 void RouteThread::unwatch_kernel_routes() {
   std::promise<void> done;
   loop_.post([&] {
-    kernel_watch_ = nullptr;
+    kernel_watch_.reset();
     done.set_value();
   });
   done.get_future().wait();

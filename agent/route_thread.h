@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "agent/local_api/local_api.h"
@@ -32,10 +33,14 @@ class RouteThread {
   void configure(dataplane::RouteConfig config);
   void show(local_api::Answer answer);
 
-  // `f` gets the kernel's routes that are not ours, all of them, now and after each change; on this
-  // thread. One at a time.
-  using KernelWatch = std::function<void(std::vector<dataplane::KernelRoute>)>;
-  void watch_kernel_routes(KernelWatch f);
+  // Called on this thread. One watch at a time.
+  struct KernelWatch {
+    // The kernel's routes that are not ours, all of them, now and after each change.
+    std::function<void(std::vector<dataplane::KernelRoute>)> foreign;
+    // Ours: all of them now, then what changes.
+    std::function<void(std::vector<dataplane::OwnRouteChange>)> own;
+  };
+  void watch_kernel_routes(KernelWatch watch);
   void unwatch_kernel_routes();  // returns when it is not called any more
 
  private:
@@ -49,7 +54,7 @@ class RouteThread {
   AsioLoop loop_{"routes"};
   Mailbox<model::Batch> batches_;
   Mailbox<std::vector<dataplane::BgpRoute>> bgp_routes_;
-  KernelWatch kernel_watch_;
+  std::optional<KernelWatch> kernel_watch_;
   std::unique_ptr<dataplane::RoutePlane> plane_;  // null until it could be opened
   // What arrived before the plane was open.
   std::vector<model::Batch> early_batches_;

@@ -78,6 +78,8 @@ class Rib {
   // All that are worth knowing: offered to peers, as the export policy says, and the way to next
   // hops. They never keep a route of BGP's out of the kernel: theirs may go.
   void set_kernel_routes(const std::vector<LearntRoute>& routes);
+  // Those of our own dataplane, as they change: offered in the same way, but no way to next hops.
+  void change_dataplane_routes(const std::vector<DataplaneChange>& changes);
 
   [[nodiscard]] PeerId add_peer(RibPeer peer);
   void set_peer(PeerId id, RibPeer peer);  // new filters are applied to what is held
@@ -163,6 +165,12 @@ class Rib {
   void tidy();
 
   // rib_kernel.cpp: what the kernel's routes say.
+  struct Learnt {
+    std::optional<LearntRoute> foreign, ours;
+    [[nodiscard]] const LearntRoute* choice() const;  // the kernel's; null: none
+  };
+  [[nodiscard]] bool learn(const Prefix& prefix, std::optional<LearntRoute> Learnt::*whose,
+                           const LearntRoute* route);
   void ways_moved();
   void refill(Group& g);
   [[nodiscard]] bool reachable(PeerId source, const Attributes& a) const;
@@ -203,7 +211,7 @@ class Rib {
   std::vector<PeerId> jobs_;  // peers with routes to purge or to filter again
   std::unordered_map<Prefix, AttrId> originated_;
   KernelView view_;
-  std::unordered_map<Prefix, std::string> learnt_;  // and the interface of each
+  std::unordered_map<Prefix, Learnt> learnt_;
   std::vector<Candidate> scratch_;
   std::vector<Ip> hops_scratch_;
   std::vector<std::pair<std::uint32_t, AttrId>> named_scratch_;

@@ -30,26 +30,49 @@ void Rib::set_kernel_routes(const std::vector<LearntRoute>& routes) {
     const auto [it, added] = want.try_emplace(r.prefix, &r);
     if (!added && r.metric < it->second->metric) it->second = &r;
   }
-  for (auto it = learnt_.begin(); it != learnt_.end();) {
-    if (want.contains(it->first)) {
-      ++it;
-      continue;
-    }
-    withdraw(peer(kKernelPeer), kKernelPeer, {it->first, 0});
-    it = learnt_.erase(it);
+  std::vector<Prefix> gone;
+  for (const auto& [prefix, learnt] : learnt_) {
+    if (learnt.foreign && !want.contains(prefix)) gone.push_back(prefix);
   }
-  for (const auto& [prefix, route] : want) {
-    Attributes a;
-    a.next_hop = route->gateway.value_or(Ip::any(prefix.family()));
-    if (route->metric != 0) a.local_pref = kPreferenceBase - route->metric;
-    const AttrId id = attributes_.intern(std::move(a));
-    announce(peer(kKernelPeer), kKernelPeer, {prefix, 0}, id, id);
-    attributes_.unref(id);
-    auto& interface = learnt_[prefix];
-    moved |= !interface.empty() && interface != route->interface;
-    interface = route->interface;
+  for (const Prefix& prefix : gone) moved |= learn(prefix, &Learnt::foreign, nullptr);
+  for (const auto& [prefix, route] : want) moved |= learn(prefix, &Learnt::foreign, route);
+  if (moved) ways_moved();
+}
+
+void Rib::change_dataplane_routes(const std::vector<DataplaneChange>& changes) {
+  bool moved = false;
+  for (const auto& c : changes) {
+    moved |= learn(c.route.prefix, &Learnt::ours, c.gone ? nullptr : &c.route);
   }
   if (moved) ways_moved();
+}
+
+const LearntRoute* Rib::Learnt::choice() const {
+  if (!foreign || !ours) return foreign ? &*foreign : ours ? &*ours : nullptr;
+  return foreign->metric < ours->metric ? &*foreign : &*ours;
+}
+
+// True: it leads through another interface now, which attributes do not show.
+bool Rib::learn(const Prefix& prefix, std::optional<LearntRoute> Learnt::*whose,
+                const LearntRoute* route) {
+  const auto [it, added] = learnt_.try_emplace(prefix);
+  Learnt& learnt = it->second;
+  if (route != nullptr && learnt.*whose == *route) return false;
+  const std::string before = added ? std::string() : learnt.choice()->interface;
+  learnt.*whose = route == nullptr ? std::nullopt : std::optional(*route);
+  const LearntRoute* now = learnt.choice();
+  if (now == nullptr) {
+    withdraw(peer(kKernelPeer), kKernelPeer, {prefix, 0});
+    learnt_.erase(it);
+    return false;
+  }
+  Attributes a;
+  a.next_hop = now->gateway.value_or(Ip::any(prefix.family()));
+  if (now->metric != 0) a.local_pref = kPreferenceBase - now->metric;
+  const AttrId id = attributes_.intern(std::move(a));
+  announce(peer(kKernelPeer), kKernelPeer, {prefix, 0}, id, id);
+  attributes_.unref(id);
+  return !before.empty() && before != now->interface;
 }
 
 // Rare, so everything that may depend on it is looked at again.
@@ -81,7 +104,7 @@ std::string_view Rib::interface_of(const Prefix& prefix, PeerId source, const At
   if (source == kLocalPeer) return {};
   if (source != kKernelPeer) return view_.interface_to(a.next_hop);
   const auto it = learnt_.find(prefix);
-  return it == learnt_.end() ? std::string_view() : it->second;
+  return it == learnt_.end() ? std::string_view() : it->second.choice()->interface;
 }
 
 }  // namespace margay::bgp

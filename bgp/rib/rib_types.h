@@ -42,4 +42,12 @@ struct LearntRoute {
   friend bool operator==(const LearntRoute&, const LearntRoute&) = default;
 };
 
+// A route of our own dataplane's (to remote blocks, to workloads) stands in the kernel now, or not
+// any more.
+struct DataplaneChange {
+  LearntRoute route;
+  bool gone = false;
+  friend bool operator==(const DataplaneChange&, const DataplaneChange&) = default;
+};
+
 }  // namespace margay::bgp

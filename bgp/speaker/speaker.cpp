@@ -36,6 +36,7 @@ class Speaker::Impl : public PeerOwner {
 
   void set_config(SpeakerConfig config);
   void set_kernel_routes(const std::vector<LearntRoute>& routes);
+  void change_dataplane_routes(const std::vector<DataplaneChange>& changes);
   void stop(bool leave_forwarding);
   [[nodiscard]] SpeakerSummary summary() const;
   [[nodiscard]] SpeakerStatus status() const;
@@ -210,6 +211,12 @@ void Speaker::Impl::listen() {
 void Speaker::Impl::set_kernel_routes(const std::vector<LearntRoute>& routes) {
   if (stopped_) return;
   rib_.set_kernel_routes(routes);
+  work_arrived();
+}
+
+void Speaker::Impl::change_dataplane_routes(const std::vector<DataplaneChange>& changes) {
+  if (stopped_) return;
+  rib_.change_dataplane_routes(changes);
   work_arrived();
 }
 
@@ -411,6 +418,9 @@ Speaker::~Speaker() = default;
 void Speaker::set_config(SpeakerConfig config) { impl_->set_config(std::move(config)); }
 void Speaker::set_kernel_routes(const std::vector<LearntRoute>& routes) {
   impl_->set_kernel_routes(routes);
+}
+void Speaker::change_dataplane_routes(const std::vector<DataplaneChange>& changes) {
+  impl_->change_dataplane_routes(changes);
 }
 void Speaker::stop(bool leave_forwarding) { impl_->stop(leave_forwarding); }
 SpeakerSummary Speaker::summary() const { return impl_->summary(); }

@@ -44,6 +44,8 @@ class Speaker {
   // What the kernel holds beside our routes, whenever that changes; all of it. Before the first
   // call every next hop counts as reachable.
   void set_kernel_routes(const std::vector<LearntRoute>& routes);
+  // What our own dataplane keeps there, as it changes; never a way to a next hop.
+  void change_dataplane_routes(const std::vector<DataplaneChange>& changes);
 
   // Ends every session. `leave_forwarding`: peers that agreed on graceful restart are left without
   // a word, so that they keep our routes; the others are told "Administrative shutdown". The sink

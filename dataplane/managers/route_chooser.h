@@ -52,6 +52,10 @@ class RouteChooser {
 
   [[nodiscard]] std::vector<Prefix> take_dirty();
   [[nodiscard]] std::optional<netlink::Route> choose(const Prefix& dst) const;
+  // A workload of ours, or a destination that calc named.
+  [[nodiscard]] bool in_cluster(const Prefix& dst) const {
+    return targets_.contains(dst) || workloads_.claims(dst) != nullptr;
+  }
 
   // The device's wanted shape; nothing when it should not exist. `parent_missing`: it should, but
   // no interface holds the node's address (a standing device is then left alone).

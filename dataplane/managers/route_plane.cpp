@@ -190,5 +190,6 @@ void RoutePlane::resync() { impl_->resync(); }
 RoutePlaneStatus RoutePlane::status() const { return impl_->status(); }
 std::vector<InterfaceState> RoutePlane::interfaces() const { return impl_->interfaces(); }
 std::vector<KernelRoute> RoutePlane::kernel_routes() const { return impl_->kernel_routes(); }
+std::vector<OwnRouteChange> RoutePlane::own_routes() const { return impl_->own_routes(); }
 
 }  // namespace margay::dataplane

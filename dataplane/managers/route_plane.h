@@ -93,11 +93,20 @@ struct KernelRoute {
   friend bool operator==(const KernelRoute&, const KernelRoute&) = default;
 };
 
+// A route of ours that leads somewhere in the cluster (to a workload, a remote block or tunnel
+// address, not one of BGP's) stands in the kernel now, maybe in place of another; or has gone.
+struct OwnRouteChange {
+  KernelRoute route;
+  bool gone = false;
+  friend bool operator==(const OwnRouteChange&, const OwnRouteChange&) = default;
+};
+
 // Called on the plane's loop; each may be empty.
 struct RoutePlaneEvents {
   std::function<void(const InterfaceState&)> on_interface;  // appeared, changed, renamed, gone
   // The whole set of foreign routes, after a change (coalesced).
   std::function<void(const std::vector<KernelRoute>&)> on_kernel_routes;
+  std::function<void(const std::vector<OwnRouteChange>&)> on_own_routes;
   std::function<void()> on_in_sync;                  // once: everything wanted has been tried once
   std::function<void(std::string reason)> on_fatal;  // the monitor cannot be kept: restart
 };
@@ -158,6 +167,7 @@ class RoutePlane {
   [[nodiscard]] RoutePlaneStatus status() const;
   [[nodiscard]] std::vector<InterfaceState> interfaces() const;
   [[nodiscard]] std::vector<KernelRoute> kernel_routes() const;
+  [[nodiscard]] std::vector<OwnRouteChange> own_routes() const;  // what was told and stands
 
  private:
   class Impl;

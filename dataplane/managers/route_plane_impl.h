@@ -9,6 +9,7 @@
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "dataplane/conntrack/flows.h"
@@ -42,6 +43,7 @@ class RoutePlane::Impl {
   [[nodiscard]] RoutePlaneStatus status() const;
   [[nodiscard]] std::vector<InterfaceState> interfaces() const;
   [[nodiscard]] std::vector<KernelRoute> kernel_routes() const;
+  [[nodiscard]] std::vector<OwnRouteChange> own_routes() const;
 
  private:
   struct Metrics {
@@ -80,6 +82,10 @@ class RoutePlane::Impl {
   void step();
   void choose(std::size_t max);
   void note_owner(const Prefix& dst, const std::optional<netlink::Route>& route);
+  void note_own(const Prefix& dst, const std::optional<netlink::Route>& route);
+  void tell_own();
+  [[nodiscard]] const netlink::Route* own_route(const Prefix& dst) const;
+  [[nodiscard]] OwnRouteChange describe_own(const netlink::Route& route) const;
   void refresh_interfaces();
   void refresh_interface(const std::string& name);
   void refresh_vteps(Family family);
@@ -116,7 +122,9 @@ class RoutePlane::Impl {
   std::vector<Prefix> undecided_;            // destinations to choose for
   std::unordered_map<Prefix, std::uint32_t, PrefixHash> chosen_;  // and the metric they have
   std::unordered_map<Prefix, IfIndex, PrefixHash>
-      local_owner_;  // the interface that last had the address
+      local_owner_;                      // the interface that last had the address
+  std::unordered_set<Prefix> told_own_;  // routes of ours that others know to stand
+  std::vector<Prefix> untold_;           // and what may have changed of them
   std::set<std::string> touched_interfaces_;
   std::map<std::string, InterfaceWants> interface_wants_;
   VtepBook vteps_[2];

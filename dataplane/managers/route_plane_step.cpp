@@ -55,6 +55,7 @@ void RoutePlane::Impl::step() {
   bool more = !bgp_queue_.empty() || !undecided_.empty();
   if (desired_in_sync_ && !read_all_needed_) more = write(now) || more;
   settle(more);
+  tell_own();
   report();
   if (desired_in_sync_ && !more && !applied_ && !read_all_needed_) {
     applied_ = true;
@@ -78,6 +79,7 @@ void RoutePlane::Impl::choose(std::size_t max) {
     undecided_.pop_back();
     auto route = chooser_.choose(dst);
     note_owner(dst, route);
+    note_own(dst, route);
     if (!route) {
       const auto before = chosen_.find(dst);
       if (before == chosen_.end()) continue;
@@ -113,6 +115,54 @@ void RoutePlane::Impl::note_owner(const Prefix& dst, const std::optional<netlink
   } else {
     local_owner_.erase(owner);
   }
+}
+
+// --- routes of ours, for others ---
+
+void RoutePlane::Impl::note_own(const Prefix& dst, const std::optional<netlink::Route>& route) {
+  const bool own = route && route->protocol != config_.bgp_protocol;
+  if (own || (!told_own_.empty() && told_own_.contains(dst))) untold_.push_back(dst);
+}
+
+// Wanted, and of the kind that others are told of.
+const netlink::Route* RoutePlane::Impl::own_route(const Prefix& dst) const {
+  const auto chosen = chosen_.find(dst);
+  if (chosen == chosen_.end() || !chooser_.in_cluster(dst)) return nullptr;
+  const netlink::Route* r = routes_.wanted_at({dst, chosen->second, 0});
+  const bool leads = r != nullptr && r->type == netlink::RouteType::unicast && !r->hops.empty();
+  return leads && r->protocol != config_.bgp_protocol ? r : nullptr;
+}
+
+OwnRouteChange RoutePlane::Impl::describe_own(const netlink::Route& route) const {
+  const netlink::NextHop& hop = route.hops.front();
+  const link::Interface* i = links_.by_index(hop.interface);
+  return {{route.dst, route.protocol, route.metric, hop.gateway,
+           i == nullptr ? std::string() : i->link.name}};
+}
+
+// What is wanted and does not stand yet is told when it does.
+void RoutePlane::Impl::tell_own() {
+  std::vector<OwnRouteChange> news;
+  std::erase_if(untold_, [&](const Prefix& dst) {
+    const netlink::Route* route = own_route(dst);
+    if (route == nullptr) {
+      if (told_own_.erase(dst) != 0) news.push_back({{dst, 0, 0, {}, {}}, true});
+      return true;
+    }
+    if (!routes_.installed(route::key_of(*route))) return false;
+    told_own_.insert(dst);
+    news.push_back(describe_own(*route));
+    return true;
+  });
+  if (!news.empty() && events_.on_own_routes) events_.on_own_routes(news);
+}
+
+std::vector<OwnRouteChange> RoutePlane::Impl::own_routes() const {
+  std::vector<OwnRouteChange> out;
+  for (const Prefix& dst : told_own_) {
+    if (const netlink::Route* route = own_route(dst)) out.push_back(describe_own(*route));
+  }
+  return out;
 }
 
 // --- workload interfaces ---------------------------------------------------------------------

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sessions with the mesh and with a real BIRD, routes in both directions, and nodes that leave."""
+import json
 import signal
 
 import pytest
@@ -61,6 +62,29 @@ def test_the_tor_learns_every_block_from_its_owner(peers):
     routes = tor.routes()
     for block, owner in want.items():
         assert owner in routes[block], (block, routes[block])
+
+
+def test_the_tor_learns_vxlan_blocks_from_every_node(peers):
+    """Those of others through what the dataplane keeps of them; in the mesh nobody tells of what is
+    behind a tunnel."""
+    tor, nodes = peers.fabric.birds["tor"], peers.nodes
+    want = {str(CROSS_SUBNET.block(owner, f)): {n.address(f) for n in nodes.values()}
+            for owner in nodes.values() for f in FAMILIES}
+
+    def have():
+        routes = tor.routes()
+        return {block: set(routes.get(block, [])) for block in want}
+
+    peers.until(lambda: have() == want, 20, lambda: str(have()))
+    socket = str(peers.agents["node-1"].socket)
+    mesh = json.loads(nodes["node-1"].ns.run([
+        peers.binary("margayctl"), "bgp", "routes", "--advertised", "Mesh_172_31_2_13", "-o", "json",
+        "--socket", socket]).stdout)
+    hops = {r["prefix"]: r["nextHop"] for r in mesh}
+    blocks = {n: str(CROSS_SUBNET.block(node, 4)) for n, node in nodes.items()}
+    assert hops[blocks["node-1"]] == nodes["node-1"].address(4)
+    assert hops[blocks["node-2"]] == nodes["node-2"].address(4), "on our subnet: by its node"
+    assert blocks["node-3"] not in hops
 
 
 def test_nodes_program_what_the_tor_announces(peers):

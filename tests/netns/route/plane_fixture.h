@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -94,11 +95,21 @@ class PlaneTest : public NetnsTest {
     dataplane::RoutePlaneEvents events;
     events.on_interface = [this](const dataplane::InterfaceState& s) { seen_.push_back(s); };
     events.on_kernel_routes = [this](const std::vector<dataplane::KernelRoute>& r) { kernel_ = r; };
+    events.on_own_routes = [this](const std::vector<dataplane::OwnRouteChange>& changes) {
+      for (const auto& [r, gone] : changes) {
+        own_.erase(r.dst.to_string());
+        if (!gone) own_[r.dst.to_string()] = way_of(r);
+      }
+    };
     events.on_fatal = [](const std::string& reason) { ADD_FAILURE() << "fatal: " << reason; };
     registry_ = std::make_unique<metrics::Registry>();
     auto plane = dataplane::RoutePlane::open(loop_, std::move(config), events, *registry_);
     ASSERT_TRUE(plane.ok()) << plane.error().message();
     plane_ = std::move(*plane);
+  }
+  static std::string way_of(const dataplane::KernelRoute& r) {
+    return (r.gateway ? "via " + r.gateway->to_string() + " " : std::string()) + "dev " +
+           r.interface;
   }
   void apply(std::vector<model::Change> changes, bool in_sync = true) {
     plane_->apply({std::move(changes), in_sync});
@@ -135,6 +146,7 @@ class PlaneTest : public NetnsTest {
   std::unique_ptr<dataplane::RoutePlane> plane_;
   std::vector<dataplane::InterfaceState> seen_;
   std::vector<dataplane::KernelRoute> kernel_;
+  std::map<std::string, std::string> own_;  // what was told of our own routes
 };
 
 }  // namespace margay::test

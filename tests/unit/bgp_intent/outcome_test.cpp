@@ -42,13 +42,15 @@ SpeakerConfig pod_speaker() {
 
 class World {
  public:
-  explicit World(const std::vector<Object>& objects) {
+  // `dataplane`: what n1's own keeps in the kernel.
+  explicit World(const std::vector<Object>& objects, const std::vector<LearntRoute>& dataplane) {
     for (const auto& o : objects) {
       if (o.kind == Kind::node) start_node(o.name, objects);
     }
     const Asn asn = nodes_.at("n1").config.local_as;
     add("tor", ip(kTor)).speaker.set_config(tor(asn));
     add("pod", ip(kPodSpeaker)).speaker.set_config(pod_speaker());
+    for (const auto& route : dataplane) n1().speaker.change_dataplane_routes({{route}});
     loop_.advance(30s);
   }
   // "10.65.1.0/26 via 10.0.0.1", and what else there is to say of it.
@@ -133,6 +135,7 @@ struct Row {
   std::vector<Object> objects;
   std::map<std::string, Names> told;  // by peer
   Names kernel;
+  std::vector<LearntRoute> dataplane = {};
 };
 
 const Names kNone;
@@ -141,7 +144,7 @@ const std::string kFirst = "10.65.1.0/26 via 10.0.0.1";
 void check(std::span<const Row> rows) {
   for (const auto& row : rows) {
     SCOPED_TRACE(row.name);
-    World world(row.objects);
+    World world(row.objects, row.dataplane);
     for (const auto& [peer, want] : row.told) EXPECT_EQ(world.told(peer), want) << peer;
     EXPECT_EQ(world.kernel(), row.kernel);
   }
@@ -283,6 +286,45 @@ TEST(Outcome, of_peers_and_their_parameters) {
        cluster({n(1, R"(,"asNumber":65001)"), n(2, R"(,"asNumber":65002)")}),
        {{"10.0.0.2", {"10.65.1.0/26 via 10.0.0.1 path 65001"}}},
        {"10.65.2.0/26 via 10.0.0.2"}},
+  };
+  check(rows);
+}
+
+// n2 is on our subnet, n3 is not; ours is a pool for both.
+TEST(Outcome, of_what_the_dataplane_keeps_of_vxlan_pools) {
+  const auto vxlan = pool("pods", "10.65.0.0/16", R"(,"vxlanMode":"CrossSubnet")");
+  const std::vector<LearntRoute> kept = {
+      {prefix("10.65.2.0/26"), ip("10.0.0.2"), "eth0", 1024},
+      {prefix("10.65.3.0/26"), ip("10.65.3.1"), "vxlan.calico", 1024},
+      {prefix("10.65.1.7/32"), std::nullopt, "cali1", 1024}};
+  const Names external = {"198.51.100.0/24 via 10.0.0.254"};
+  const Row rows[] = {
+      {"a ToR hears of every block, ours or not, through us",
+       cluster({vxlan, tor_peer(), kMeshOff}),
+       {{kTor,
+         {"10.65.1.0/26 via 10.0.0.1 path 64512", "10.65.2.0/26 via 10.0.0.1 path 64512",
+          "10.65.3.0/26 via 10.0.0.1 path 64512"}}},
+       external,
+       kept},
+      {"with the next hop kept: the node, or its end of the tunnel",
+       cluster({vxlan, tor_peer(R"(,"keepOriginalNextHop":true)"), kMeshOff}),
+       {{kTor,
+         {"10.65.1.0/26 via 10.0.0.1 path 64512", "10.65.2.0/26 via 10.0.0.2 path 64512",
+          "10.65.3.0/26 via 10.65.3.1 path 64512"}}},
+       external,
+       kept},
+      {"the mesh hears of those without tunnel, from their node",
+       cluster({vxlan}),
+       {{"10.0.0.2", {kFirst, "10.65.2.0/26 via 10.0.0.2"}}},
+       {},
+       kept},
+      {"a pool that is not to be exported",
+       cluster(
+           {pool("pods", "10.65.0.0/16", R"(,"vxlanMode":"CrossSubnet","disableBGPExport":true)"),
+            tor_peer(), kMeshOff}),
+       {{kTor, {}}},
+       external,
+       kept},
   };
   check(rows);
 }

@@ -124,6 +124,83 @@ TEST(RibKernel, offers_what_it_learns_as_the_policy_says) {
   }
 }
 
+std::vector<DataplaneChange> ours(const LearntRoute& route, bool gone = false) {
+  return {{route, gone}};
+}
+
+// A node 10.1.0.7 with the tunnel address 10.65.7.1 holds the block.
+TEST(RibKernel, offers_what_the_dataplane_keeps_as_the_policy_says) {
+  const auto automatic = NextHopMode::automatic, self = NextHopMode::self, keep = NextHopMode::keep,
+             keep_external = NextHopMode::keep_external;
+  const auto near = route("10.65.7.0/26", "10.1.0.7", "eth0", 1024);
+  const auto far = route("10.65.7.0/26", "10.65.7.1", "vxlan.calico", 1024);
+  const auto pod = route("10.65.7.9/32", "", "cali1", 1024);
+  const auto own = "10.1.0.1";
+  const Row rows[] = {
+      {"a block on our subnet, iBGP: its node", near, true, automatic, {}, "10.1.0.7"},
+      {"iBGP, self", near, true, self, {}, own},
+      {"eBGP: ourselves", near, false, automatic, {}, own},
+      {"eBGP, keep: its node", near, false, keep, {}, "10.1.0.7"},
+      {"eBGP, original kept: its node", near, false, keep_external, {}, "10.1.0.7"},
+      {"a block behind the tunnel, iBGP", far, true, automatic, {}, ""},
+      {"eBGP: ourselves, whoever has it", far, false, automatic, {}, own},
+      {"eBGP, keep: the tunnel's address", far, false, keep, {}, "10.65.7.1"},
+      {"a filter rejects tunnels", far, false, automatic, interface_filter("vxlan*", false), ""},
+      {"a pod outside of our blocks", pod, true, automatic, {}, own},
+      {"a pod in our block", route("10.65.9.9/32", "", "cali1", 1024), false, automatic, {}, ""},
+      {"a pod that moves here", route("10.65.9.9/32", "", "cali1", 512), false, automatic, {}, own},
+  };
+  for (const auto& row : rows) {
+    SCOPED_TRACE(row.name);
+    Bench b;
+    b.config.export_policy.own_blocks = {prefix("10.65.9.0/26")};
+    b.rib.set_config(b.config);
+    const auto target =
+        b.peer(2, Options{.internal = row.internal, .next_hop = row.mode, .filters = row.filters});
+    b.rib.set_kernel_routes(with({}));
+    b.rib.change_dataplane_routes(ours(row.route));
+    b.settle();
+    EXPECT_TRUE(b.kernel.empty()) << "not back to where it came from";
+    const std::string p = row.route.prefix.to_string();
+    EXPECT_EQ(b.told(target).contains(p), *row.next_hop != '\0');
+    if (b.told(target).contains(p)) {
+      EXPECT_EQ(b.told(target, p).next_hop, ip(row.next_hop));
+    }
+    b.rib.change_dataplane_routes(ours(row.route, true));
+    b.settle();
+    EXPECT_TRUE(b.told(target).empty()) << "gone with the route";
+  }
+}
+
+TEST(RibKernel, what_the_dataplane_keeps_leads_to_no_next_hop) {
+  Bench b;
+  const auto source = b.peer(2, Options{.internal = false}), target = b.peer(3);
+  b.rib.set_kernel_routes({route("10.1.0.0/24", "", "eth0")});
+  b.rib.change_dataplane_routes(ours(route("10.65.7.0/26", "10.65.7.1", "vxlan.calico", 1024)));
+  b.announce(source, {"10.65.200.0/24"}, attributes("10.65.7.5", {65001}));
+  b.settle();
+  EXPECT_FALSE(b.told(target).contains("10.65.200.0/24")) << "who programs it finds no way either";
+}
+
+TEST(RibKernel, of_the_dataplanes_route_and_anothers_the_kernels_choice_counts) {
+  Bench b;
+  const auto target = b.peer(2);
+  const std::string p = "10.65.7.0/26";
+  b.rib.change_dataplane_routes(ours(route(p, "10.1.0.7", "eth0", 1024)));
+  b.rib.set_kernel_routes(with({route(p, "10.1.0.8", "eth0", 100)}));
+  b.settle();
+  EXPECT_EQ(b.told(target, p).next_hop, ip("10.1.0.8"));
+  b.rib.set_kernel_routes(with({route(p, "10.1.0.8", "eth0", 2000)}));
+  b.settle();
+  EXPECT_EQ(b.told(target, p).next_hop, ip("10.1.0.7"));
+  b.rib.change_dataplane_routes(ours(route(p, "", ""), true));
+  b.settle();
+  EXPECT_EQ(b.told(target, p).next_hop, ip("10.1.0.8"));
+  b.rib.set_kernel_routes(with({}));
+  b.settle();
+  EXPECT_TRUE(b.told(target).empty());
+}
+
 TEST(RibKernel, follows_another_gateway_metric_and_interface) {
   Bench b;
   const auto target = b.peer(2, Options{.filters = interface_filter("eth2", false)});
