@@ -137,6 +137,20 @@ void encode_dump(netlink::Writer& out, std::uint32_t seq, const Query& query) {
   out.end();
 }
 
+void encode_count(netlink::Writer& out, std::uint32_t seq) {
+  out.begin(message_type(IPCTNL_MSG_CT_GET_STATS), NLM_F_REQUEST | NLM_F_ACK, seq);
+  out.put(header(AF_UNSPEC));
+  out.end();
+}
+
+std::optional<std::uint32_t> decode_count(const netlink::Message& message) {
+  if (message.type != message_type(IPCTNL_MSG_CT_GET_STATS)) return std::nullopt;
+  for (const Attr& a : message.attrs<nfgenmsg>()) {
+    if (a.type == CTA_STATS_GLOBAL_ENTRIES) return a.be32();
+  }
+  return std::nullopt;
+}
+
 void encode_removal(netlink::Writer& out, const netlink::Message& flow) {
   const auto family = flow.header<nfgenmsg>();
   if (!family) return;

@@ -45,6 +45,10 @@ struct Query {
 };
 void encode_dump(netlink::Writer& out, std::uint32_t seq, const Query& query);
 
+// How many flows this network namespace has; nullopt: some other message.
+void encode_count(netlink::Writer& out, std::uint32_t seq);
+[[nodiscard]] std::optional<std::uint32_t> decode_count(const netlink::Message& message);
+
 // Deletes exactly this flow: never a successor that has its tuple.
 void encode_removal(netlink::Writer& out, const netlink::Message& flow);
 [[nodiscard]] Result<netlink::Socket> open_socket();

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Forgets the connections of an address that has another owner now, so that nothing established
-// with the old one is let through to the new. The kernel finds the IPv4 ones (a filter on the
-// address of either direction's tuple, Linux 5.8), IPv6 flows are looked through; each is deleted
-// by its exact tuple. Flows of other addresses are never touched. Must not know why an address
-// changed hands.
+// with the old one is let through to the new. Where there are many, the kernel finds the IPv4 ones
+// (a filter on the address of either direction's tuple, Linux 5.8); a few, and IPv6 flows, are
+// looked through, once for all addresses. Each is deleted by its exact tuple, flows of other
+// addresses are never touched. Must not know why an address changed hands.
 #pragma once
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 
 #include "base/ip.h"
 #include "base/result.h"
@@ -27,7 +28,10 @@ class Flows {
 
  private:
   explicit Flows(netlink::Socket socket) : socket_(std::move(socket)) {}
-  [[nodiscard]] Result<std::size_t> cut_matching(const Query& query);
+  [[nodiscard]] Result<std::uint32_t> count();
+  // Deletes those of what the kernel shows that `concerned` holds for.
+  [[nodiscard]] Result<std::size_t> cut_matching(const Query& query,
+                                                 const std::function<bool(const Flow&)>& concerned);
   netlink::Socket socket_;
   std::deque<Ip> queue_;
 };

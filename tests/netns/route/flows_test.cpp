@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Connections end when their address changes hands, and only theirs.
+#include <fstream>
+
 #include "tests/netns/route/plane_fixture.h"
+#include "tests/support/temp_dir.h"
 
 namespace margay::test {
 namespace {
@@ -17,9 +20,33 @@ class RoutePlaneFlows : public PlaneTest {
         "exec 2>/dev/null; (conntrack -L -f ipv4; conntrack -L -f ipv6) | "
         "grep -o 'sport=[0-9]* dport=80 ' | cut -d' ' -f1 | sort | tr '\\n' ' '");
   }
+  // So many of others that the kernel is asked for those of an address.
+  static void many_flows() {
+    const TempDir dir;
+    const std::string file = dir / "flows";
+    std::ofstream out(file);
+    for (int i = 0; i < 10'000; ++i) {
+      out << "-I -p tcp -s 10.99." << i / 200 << "." << i % 200 + 1
+          << " -d 172.30.0.9 --sport 2000 --dport 81 --state ESTABLISHED -t 600\n";
+    }
+    out.close();
+    run("conntrack -R " + file);
+    ASSERT_EQ(run("conntrack -C"), "10000\n");
+  }
+  void follow_their_address();
 };
 
 TEST_F(RoutePlaneFlows, end_when_the_address_moves_or_goes_and_survive_a_flap) {
+  follow_their_address();
+}
+
+TEST_F(RoutePlaneFlows, end_among_many_others_too) {
+  many_flows();
+  follow_their_address();
+  EXPECT_EQ(run("conntrack -C"), "10001\n");
+}
+
+void RoutePlaneFlows::follow_their_address() {
   open();
   add_pod("calia1");
   apply({workload("a", "calia1", {"10.65.1.2/32", "fd65:1::2/128"})});
