@@ -199,8 +199,13 @@ void Table::Impl::build(const Plan& plan) {
   for (const ChainPlan& c : plan.chains) {
     if (c.create || c.policy) batch_.add_chain(*c.name, c.state->want->base);
   }
-  for (const SetPlan& s : plan.sets) {
-    if (s.create) batch_.add_set(*s.name, s.state->type);
+  // The kernel finds a set by going through all of a table's in the order of their making. Those
+  // that change a member at a time are hash sets; what has intervals changes seldom.
+  for (const bool intervals : {false, true}) {
+    for (const SetPlan& s : plan.sets) {
+      const SetType& type = s.state->type;
+      if (s.create && type.interval == intervals) batch_.add_set(*s.name, type);
+    }
   }
   for (const SetPlan& s : plan.sets) {
     sent_[{s.name, false}] = &s.come;

@@ -30,6 +30,14 @@ TEST_F(NftTable, programs_every_kind_of_object) {
   EXPECT_THAT(text, HasSubstr("oifname vmap @dispatch"));
 }
 
+TEST_F(NftTable, sets_that_change_are_made_before_intervals) {
+  ASSERT_TRUE(table_->want_set({"a", {{Datatype::inet_service}, true, std::nullopt}}).ok());
+  ASSERT_TRUE(table_->want_set({"z", {{Datatype::inet_service}, false, std::nullopt}}).ok());
+  apply(Scope::atomic);
+  const std::string text = nft("list table inet t");  // in the order of their making
+  EXPECT_LT(text.find("set z"), text.find("set a"));
+}
+
 TEST_F(NftTable, nothing_new_sends_nothing) {
   want_sample();
   apply();
