@@ -17,9 +17,7 @@ using policy::kMaxLengths;
 using policy::net_set_name;
 using policy::port_set_name;
 
-nft::SetType nets_type(Family f, bool interval) {
-  return {{policy::address_type(f)}, interval, std::nullopt};
-}
+nft::SetType nets_type(Family f) { return {{policy::address_type(f)}, false, std::nullopt}; }
 
 nft::SetType ports_type(Family f) {
   return {
@@ -99,12 +97,14 @@ void SetKeeper::apply(const model::SetUpdate& update) {
     for (const auto& m : update.removed) {
       if (m.prefix.family() == f) removed[m.prefix.length()].push_back(m.prefix);
     }
-    if (part.members) {
-      change_members(part, update.replace, added, removed);
-      if (!entry.more) from_interval(update.id, part, f);
+    if (part.intervals) {
+      change_intervals(update.id, part, f, update.replace, added, removed);
+      if (!entry.more && part.intervals->lengths() <= kMaxLengths) {
+        from_intervals(update.id, part, f);
+      }
     } else {
       change_lengths(update.id, part, f, update.replace, added, removed);
-      if (part.lengths.size() > kMaxLengths) to_interval(update.id, part, f, !entry.more);
+      if (part.lengths.size() > kMaxLengths) to_intervals(update.id, part, f);
     }
   }
   settle(update.id, entry);
@@ -127,13 +127,22 @@ void SetKeeper::replace(std::string_view id, const std::vector<Prefix>& members)
   apply(update);
 }
 
-void SetKeeper::change_members(Part& part, bool replace, const ByLength& added,
-                               const ByLength& removed) {
-  if (replace) part.members->clear();
-  for (const auto& [length, list] : removed) {
-    for (const Prefix& p : list) part.members->erase(p);
+void SetKeeper::change_intervals(const model::SetId& id, Part& part, Family f, bool replace,
+                                 const ByLength& added, const ByLength& removed) {
+  const auto listed = [](const ByLength& by_length) {
+    std::vector<Prefix> out;
+    for (const auto& [length, list] : by_length) out.insert(out.end(), list.begin(), list.end());
+    return out;
+  };
+  const std::string name = interval_set_name(id, f);
+  if (replace) {
+    part.intervals.emplace();
+    auto whole =
+        part.intervals->change(f, ElementTable(IntervalMembers::type(f)), {}, listed(added));
+    return fill(name, std::move(whole.add));
   }
-  for (const auto& [length, list] : added) part.members->insert(list.begin(), list.end());
+  auto c = part.intervals->change(f, *table_.elements(name), listed(removed), listed(added));
+  change(name, std::move(c.add), std::move(c.remove));
 }
 
 void SetKeeper::change_lengths(const model::SetId& id, Part& part, Family f, bool replace,
@@ -158,7 +167,7 @@ void SetKeeper::change_length(const model::SetId& id, Part& part, Family f, unsi
   const std::string name = net_set_name(id, f, length);
   const bool stands = part.lengths.contains(length);
   if (!stands && added.empty()) return;
-  const nft::SetType type = nets_type(f, false);
+  const nft::SetType type = nets_type(f);
   if (!stands) {
     make(name, type);
     part.lengths.insert(length);
@@ -174,43 +183,27 @@ void SetKeeper::change_length(const model::SetId& id, Part& part, Family f, unsi
   }
 }
 
-void SetKeeper::to_interval(const model::SetId& id, Part& part, Family f, bool write) {
-  part.members.emplace();
-  for (const unsigned length : part.lengths) {
+void SetKeeper::to_intervals(const model::SetId& id, Part& part, Family f) {
+  ByLength members;
+  for (const unsigned length : std::exchange(part.lengths, {})) {
     const std::string name = net_set_name(id, f, length);
     const ElementTable* elements = table_.elements(name);
     for (std::size_t i = 0; i < elements->size(); ++i) {
-      part.members->insert(Prefix::containing(Ip::from_bytes(elements->key(i)), length));
+      members[length].push_back(Prefix::containing(Ip::from_bytes(elements->key(i)), length));
     }
     drop(name);
   }
-  part.lengths.clear();
-  make(interval_set_name(id, f), nets_type(f, true));
-  if (write) write_interval(id, part, f);
+  make(interval_set_name(id, f), IntervalMembers::type(f));
+  change_intervals(id, part, f, true, members, {});
 }
 
-// After a change of an interval set's members: stays one, or is few enough lengths again.
-void SetKeeper::from_interval(const model::SetId& id, Part& part, Family f) {
-  std::set<unsigned> lengths;
-  for (const Prefix& p : *part.members) lengths.insert(p.length());
-  if (lengths.size() > kMaxLengths) {
-    write_interval(id, part, f);
-    return;
-  }
-  drop(interval_set_name(id, f));
+// Its members have few enough lengths again.
+void SetKeeper::from_intervals(const model::SetId& id, Part& part, Family f) {
   ByLength members;
-  for (const Prefix& p : *part.members) members[p.length()].push_back(p);
-  part.members.reset();
+  for (const Prefix& p : part.intervals->all()) members[p.length()].push_back(p);
+  part.intervals.reset();
+  drop(interval_set_name(id, f));
   change_lengths(id, part, f, true, members, {});
-}
-
-void SetKeeper::write_interval(const model::SetId& id, const Part& part, Family f) {
-  const nft::SetType type = nets_type(f, true);
-  ElementTable out(type);
-  const std::vector<Prefix> all(part.members->begin(), part.members->end());
-  for (const nft::Element& e : policy::ranges_of(policy::outermost(all, f))) out.append(e);
-  out.seal();
-  fill(interval_set_name(id, f), std::move(out));
 }
 
 void SetKeeper::apply_ports(const model::SetUpdate& update, Part& part, Family f) {
@@ -238,7 +231,7 @@ void SetKeeper::apply_ports(const model::SetUpdate& update, Part& part, Family f
 std::vector<std::string> SetKeeper::names_of(const model::SetId& id, const Part& part, Family f) {
   std::vector<std::string> out;
   for (const unsigned length : part.lengths) out.push_back(net_set_name(id, f, length));
-  if (part.members) out.push_back(interval_set_name(id, f));
+  if (part.intervals) out.push_back(interval_set_name(id, f));
   if (part.ports) out.push_back(port_set_name(id, f));
   return out;
 }
@@ -276,12 +269,12 @@ void SetKeeper::settle(const model::SetId& id, Entry& entry) {
       if (empty && used(f) && !part.ports) make(name, ports_type(f));
       if (empty && !used(f) && part.ports) drop(name);
       part.ports = !empty || used(f);
-    } else if (!part.members) {
+    } else if (!part.intervals) {
       const unsigned host = max_prefix_length(f);
       const std::string name = net_set_name(id, f, host);
       const bool stands = part.lengths.contains(host);
       if (used(f) && !stands) {
-        make(name, nets_type(f, false));
+        make(name, nets_type(f));
         part.lengths.insert(host);
       } else if (!used(f) && stands && table_.elements(name)->empty()) {
         drop(name);
@@ -289,7 +282,7 @@ void SetKeeper::settle(const model::SetId& id, Entry& entry) {
       }
     }
     policy::FamilyShape& out = shape.of(f);
-    out.interval = part.members.has_value();
+    out.interval = part.intervals.has_value();
     out.lengths.assign(part.lengths.rbegin(), part.lengths.rend());
     out.ports = part.ports;
   }
@@ -303,8 +296,8 @@ bool SetKeeper::contains(const model::SetId& id, const Ip& address) const {
   if (it == sets_.end()) return false;
   const Family f = address.family();
   const Part& part = it->second.of(f);
-  if (part.members) {
-    return std::ranges::any_of(*part.members, [&](const Prefix& p) { return p.contains(address); });
+  if (part.intervals) {
+    return IntervalMembers::covers(*table_.elements(interval_set_name(id, f)), address);
   }
   return std::ranges::any_of(part.lengths, [&](unsigned length) {
     return has(table_, net_set_name(id, f, length), address.masked(length).bytes());

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "dataplane/managers/interval_members.h"
 #include "dataplane/nft/driver.h"
 #include "dataplane/policy/set_shape.h"
 
@@ -43,14 +44,14 @@ class SetKeeper {
   [[nodiscard]] std::set<model::SetId> take_changed();
 
  private:
-  struct Part {                               // one family of one set
-    std::optional<std::set<Prefix>> members;  // set: the family is one interval set
-    std::set<unsigned> lengths;               // kernel sets that stand
+  struct Part {                                // one family of one set
+    std::optional<IntervalMembers> intervals;  // the family is one interval set
+    std::set<unsigned> lengths;                // kernel sets that stand
     bool ports = false;
   };
   struct Entry {
     model::SetKind kind = model::SetKind::nets;
-    bool more = false;  // SetUpdate::more; an interval set is written when all are there
+    bool more = false;  // SetUpdate::more
     Part v4, v6;
     [[nodiscard]] Part& of(Family f) { return f == Family::v4 ? v4 : v6; }
     [[nodiscard]] const Part& of(Family f) const { return f == Family::v4 ? v4 : v6; }
@@ -64,13 +65,12 @@ class SetKeeper {
   void change(const std::string& name, nft::ElementTable add, nft::ElementTable remove);
   void change_lengths(const model::SetId& id, Part& part, Family f, bool replace,
                       const ByLength& added, const ByLength& removed);
-  static void change_members(Part& part, bool replace, const ByLength& added,
-                             const ByLength& removed);
+  void change_intervals(const model::SetId& id, Part& part, Family f, bool replace,
+                        const ByLength& added, const ByLength& removed);
   void change_length(const model::SetId& id, Part& part, Family f, unsigned length, bool replace,
                      const std::vector<Prefix>& added, const std::vector<Prefix>& removed);
-  void to_interval(const model::SetId& id, Part& part, Family f, bool write);
-  void from_interval(const model::SetId& id, Part& part, Family f);
-  void write_interval(const model::SetId& id, const Part& part, Family f);
+  void to_intervals(const model::SetId& id, Part& part, Family f);
+  void from_intervals(const model::SetId& id, Part& part, Family f);
   void apply_ports(const model::SetUpdate& update, Part& part, Family f);
   void drop_part(const model::SetId& id, Part& part, Family f);
   [[nodiscard]] static std::vector<std::string> names_of(const model::SetId& id, const Part& part,
