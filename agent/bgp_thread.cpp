@@ -49,6 +49,7 @@ BgpThread::BgpThread(health::Health& health, metrics::Registry& registry, RouteT
       transport_(std::make_unique<bgp::TcpTransport>(loop_)) {
   bgp::SpeakerOptions options;
   options.restarting = restarting;
+  options.on_session = [this] { report(); };
   speaker_ = std::make_unique<bgp::Speaker>(loop_, *transport_, *sink_, registry, options);
   loop_.post([this] {
     heartbeat_ = std::make_unique<Heartbeat>(loop_, health_, kSubsystem, [this] { report(); });

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <unordered_map>
+#include <utility>
 
 #include "base/log.h"
 #include "base/random.h"
@@ -105,8 +106,8 @@ Speaker::Impl::Impl(EventLoop& loop, Transport& transport, RouteSink& sink,
     : loop_(loop),
       transport_(transport),
       sink_(sink),
-      options_(options),
-      seed_(options.seed != 0 ? options.seed : random_seed()),
+      options_(std::move(options)),
+      seed_(options_.seed != 0 ? options_.seed : random_seed()),
       updates_in_(registry.counter("margay_bgp_updates_received_total",
                                    "UPDATE messages from all BGP peers")),
       updates_out_(registry.counter("margay_bgp_update_batches_sent_total",
@@ -285,6 +286,7 @@ void Speaker::Impl::session_changed(const std::string& peer, bool up, const std:
   } else {
     log::info("bgp_session_down", kv("peer", peer), kv("reason", reason));
   }
+  if (options_.on_session) options_.on_session();
 }
 
 void Speaker::Impl::count(Counted& peer, bool up) {
@@ -413,7 +415,7 @@ RouteView Speaker::Impl::view() {
 
 Speaker::Speaker(EventLoop& loop, Transport& transport, RouteSink& sink,
                  metrics::Registry& registry, SpeakerOptions options)
-    : impl_(std::make_unique<Impl>(loop, transport, sink, registry, options)) {}
+    : impl_(std::make_unique<Impl>(loop, transport, sink, registry, std::move(options))) {}
 Speaker::~Speaker() = default;
 void Speaker::set_config(SpeakerConfig config) { impl_->set_config(std::move(config)); }
 void Speaker::set_kernel_routes(const std::vector<LearntRoute>& routes) {

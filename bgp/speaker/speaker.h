@@ -7,6 +7,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -27,7 +28,8 @@ struct SpeakerOptions {
   std::chrono::seconds absent_limit{15};
   // How long peers have to send their routes before initial_sync_done() comes regardless.
   std::chrono::seconds initial_sync_limit{120};
-  std::uint64_t seed = 0;  // of the jitter; 0: taken from the system
+  std::uint64_t seed = 0;                 // of the jitter; 0: taken from the system
+  std::function<void()> on_session = {};  // one has come up or gone: summary() says how many are up
 };
 
 class Speaker {

@@ -37,7 +37,11 @@ class SpeakerTest : public testing::Test {
   SimLoop loop_;
   SimNetwork net_{loop_};
   SpeakerConfig one_config_, two_config_;
-  SimNode one_{loop_, net_, {ip("10.0.0.1")}, {.seed = 1}};
+  std::vector<std::size_t> told_;  // sessions of the first, whenever it told of a change
+  SimNode one_{
+      loop_, net_, {ip("10.0.0.1")}, {.seed = 1, .on_session = [this] {
+                                        told_.push_back(one_.speaker.summary().established);
+                                      }}};
   SimNode two_{loop_, net_, {ip("10.0.0.2")}, {.seed = 2}};
 };
 
@@ -51,6 +55,15 @@ TEST_F(SpeakerTest, exchanges_routes_and_reports_the_end_of_the_first_sync) {
   EXPECT_EQ(one_.sink.synced, 1);
   EXPECT_EQ(two_.sink.synced, 1);
   EXPECT_EQ(at_one().counters.prefixes_in, 1U);
+}
+
+// Who waits for readiness need not ask again and again.
+TEST_F(SpeakerTest, tells_when_sessions_come_and_go) {
+  start();
+  EXPECT_EQ(told_, (std::vector<std::size_t>{1}));
+  two_.speaker.stop(false);
+  loop_.advance(1s);
+  EXPECT_EQ(told_, (std::vector<std::size_t>{1, 0}));
 }
 
 TEST_F(SpeakerTest, both_dialling_end_with_one_session) {
