@@ -11,21 +11,22 @@ from pathlib import Path
 
 import pytest
 from lab import observe, programs
-from lab.lab import ROUTED, Lab
+from lab.lab import ALWAYS, ROUTED, Lab
 from lab.monitor import Monitor
 from lab.resources import allow, global_policy, network_policy, resource
 
-NODE = "node-1"
+NODE, LATE_NODE = "node-1", "node-2"
 NO_BGP = {"CALICO_NETWORKING_BACKEND": "none"}
 LARGE = 300_000  # members
 
 
 @pytest.fixture(scope="module")
 def lab():
-    with Lab(racks="a", plans=(ROUTED,)) as lab:
+    with Lab(racks="ab", plans=(ALWAYS, ROUTED)) as lab:
         lab.put_keys(lab.base_keys())
         lab.start_typha()
-        lab.apply(*lab.base_resources())
+        late = lab.node_resource(lab.nodes[LATE_NODE])
+        lab.apply(*(item for item in lab.base_resources() if item != late))
         lab.start_agent(NODE, **NO_BGP)
         for name in ("client", "web", "other"):
             lab.add_pod(name, NODE, "routed", {"app": name}, write=False)
@@ -121,23 +122,30 @@ def waiting_ctl(lab):
         yield ctl.stdin
 
 
-def test_a_new_pod_does_not_wait_for_a_large_set(lab):
-    """Its place in the dispatch and its route stand while the set is still being filled."""
+def test_new_pods_and_nodes_do_not_wait_for_a_large_set(lab):
+    """The pod's place in the dispatch, its route, and the node's route, neighbour and FDB entry
+    stand while the set is still being filled."""
     pod = lab.add_pod("late", NODE, "routed", {"app": "late"}, write=False)
+    news = (lab.endpoint(pod), lab.node_resource(lab.nodes[LATE_NODE]))
     lab.apply(web_policy(log=False), *large_set(lab))
+    missing = dict(late_routes(lab, pod))
+    seen = {}  # what of it came when
     ns = lab.nodes[NODE].ns
     rounds = []  # when each round of reading began
     with Monitor(ns, routes=False, lazy=True) as policy, Monitor(ns, nftables=False) as routes:
         with waiting_ctl(lab) as late:
-            late.write(json.dumps(lab.endpoint(pod)))
+            late.write("\n---\n".join(map(json.dumps, news)))
             lab.apply(global_policy("large", "app == 'other'", [
                 allow(source={"selector": "large == 'yes'"}), allow("TCP", [80])]))
             policy.wait(lambda event: True)
         deadline = time.monotonic() + 60
-        while shown(lab)["pending"] or not has_route(routes, pod):
+        while shown(lab)["pending"] or missing:
             rounds.append(time.monotonic())
-            assert rounds[-1] < deadline, shown(lab)
-            routes.drain()
+            assert rounds[-1] < deadline, (missing, shown(lab))
+            for event in routes.drain():
+                for name in [n for n, is_it in missing.items() if is_it(event)]:
+                    seen[name] = event.at
+                    del missing[name]
             policy.drain()
         policy.drain()
         policy.parse()
@@ -149,12 +157,22 @@ def test_a_new_pod_does_not_wait_for_a_large_set(lab):
     print(f"dispatched to when the set had {names.index('to-workload')} of {LARGE} members")
     assert names.index("to-workload") < last, "the pod came last"
     # Of what was read in a later round nothing stood when the route was read.
-    route = next(e for e in routes.events if has_route(routes, pod, e))
-    assert elements[last].at > min(at for at in rounds if at > route.at), "the route came last"
+    for name, at in seen.items():
+        later = min((r for r in rounds if r > at), default=float("inf"))
+        assert elements[last].at > later, f"{name} came last"
     lab.expect(lab.paths("client", ["late", "other"]), 10)
 
 
-def has_route(monitor, pod, event=None):
-    wanted = pod.address(4) + "/32"
-    return any(e.kind == "route" and e.detail["dst"] == wanted
-               for e in ([event] if event else monitor.events))
+def late_routes(lab, pod):
+    """How to know each thing that a new pod and a new node need besides policy."""
+    node = lab.nodes[LATE_NODE]
+    block, tunnel = str(ALWAYS.block(node, 4)), ALWAYS.address(node, 4, 1)
+    mac = lab.node_resource(node)["spec"]["vxlanTunnelMACAddr"]
+
+    def is_entry(kind, **detail):
+        return lambda e: e.kind == kind and not e.deleted and detail.items() <= e.detail.items()
+
+    yield "the pod's route", is_entry("route", dst=pod.address(4) + "/32")
+    yield "the node's route", is_entry("route", dst=block)
+    yield "the node's neighbour", is_entry("neighbour", address=tunnel)
+    yield "the node's FDB entry", is_entry("fdb", mac=mac)
