@@ -115,8 +115,9 @@ std::string Border::summary() const {
   std::string out;
   const auto say = [&out](std::size_t count, std::string_view what, const model::Key& key,
                           const std::string& reason) {
+    const std::string name = model::describe(key);
     out += (out.empty() ? "" : "; ") + std::to_string(count) + std::string(what) +
-           model::describe(key) + ": " + reason;
+           (reason.starts_with(name) ? "" : name + ": ") + reason;
   };
   if (!kept_.empty()) {
     say(kept_.size(), " invalid, last valid version in force, first ", kept_.begin()->first,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `show`: what the agent of this node holds, as tables or JSON.
+#include <ctime>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -20,6 +21,10 @@ std::string text(const Json& value) {
   std::string out;
   for (const Json& item : value) out += (out.empty() ? "" : ",") + text(item);
   return out;
+}
+
+std::string text(const std::string& key, const Json& value) {
+  return key == "since" && value.is_number() ? since(value.get<std::time_t>()) : text(value);
 }
 
 std::string or_dash(const std::string& s) { return s.empty() ? "-" : s; }
@@ -53,7 +58,8 @@ void print_list(const std::string& name, const Json& list) {
   }
   for (const Json& item : list) {
     auto& row = rows.emplace_back();
-    for (const std::string& key : keys) row.push_back(or_dash(text(item.value(key, Json("")))));
+    for (const std::string& key : keys)
+      row.push_back(or_dash(text(key, item.value(key, Json("")))));
   }
   std::cout << plain_table(rows);
 }

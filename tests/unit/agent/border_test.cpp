@@ -133,7 +133,9 @@ TEST_F(BorderTest, where_nothing_valid_was_an_invalid_policy_denies_and_the_rest
     }
     EXPECT_EQ(border_.invalid().at(row.key).effect, row.first);
     EXPECT_EQ(border_.never_valid(), 1U);
-    EXPECT_NE(border_.summary().find(model::describe(row.key)), std::string::npos);
+    const std::string said = border_.summary(), name = model::describe(row.key);
+    EXPECT_NE(said.find(name), std::string::npos);
+    EXPECT_EQ(said.find(name), said.rfind(name)) << said;
     EXPECT_FALSE(give(row.key, row.valid));
     EXPECT_TRUE(border_.invalid().empty());
     remove(row.key);
