@@ -16,6 +16,8 @@ namespace subcode = wire::subcode;
 constexpr auto kInitialHold = 240s;
 // How long a second connection may stand beside an established session.
 constexpr auto kCrossingWait = 5s;
+// How long the OPEN on the preferred one of two connections is waited for.
+constexpr auto kRivalWait = 1s;
 constexpr auto kErrorWaitMin = 5s, kErrorWaitMax = 30s, kErrorForget = 300s;
 
 constexpr Connection other(Connection c) {
@@ -233,7 +235,7 @@ void Fsm::after_loss(Connection c, bool was_established, bool graceful, bool is_
   }
   if (!running_) return;
   if (other_busy(c)) {
-    if (was_established && at(other(c)).open) confirm(other(c));
+    if (at(other(c)).state == FsmState::open_sent && at(other(c)).open) confirm(other(c));
     // The other connection may still make it; an outgoing one that failed is not dialled again
     // while it tries.
     if (c == Connection::outgoing) at(c).state = FsmState::idle;
@@ -287,6 +289,11 @@ void Fsm::on(const fsm_event::Expired& e) {
   }
   if (established_ && established_ != c) {  // nobody wants it
     fail(c, {code::cease, subcode::collision, {}});
+    return;
+  }
+  if (conn.state == FsmState::open_sent && conn.open) {  // the preferred one is silent
+    drop(other(c), Notification{code::cease, subcode::collision, {}});
+    confirm(c);
     return;
   }
   // Messages only note the time; the timer catches up when it fires.
@@ -372,18 +379,29 @@ void Fsm::on_open(Connection c, const wire::Open& open) {
     arm(hold_of(c), kCrossingWait);
     return;
   }
-  if (rival.state == FsmState::open_confirm) {
-    // RFC 4271 6.8, 6286 2.3: the connection made by the side with the higher identifier stays;
-    // with equal ones, by the side with the higher AS number.
-    const bool remote_higher =
-        open.id == config_.router_id ? open.asn > config_.local_as : open.id > config_.router_id;
-    const Connection keep = remote_higher ? Connection::incoming : Connection::outgoing;
-    const Notification collision{code::cease, subcode::collision, {}};
-    if (keep != c) return fail(c, collision);
+  const bool stays = preferred(open) == c;
+  const Notification collision{code::cease, subcode::collision, {}};
+  if (rival.state == FsmState::open_sent && !rival.open && !stays) {
+    // The other one will be kept as soon as the peer opens it too. A KEEPALIVE on this one could
+    // establish it over there in the meantime, and closing it then would cost the session.
+    conn.open = open;
+    arm(hold_of(c), kRivalWait);
+    return;
+  }
+  if (rival.state >= FsmState::open_sent && rival.open) {
+    if (!stays) return fail(c, collision);
     drop(other(c), collision);
   }
   conn.open = open;
   confirm(c);
+}
+
+Connection Fsm::preferred(const wire::Open& open) const {
+  // RFC 4271 6.8, 6286 2.3: the one made by the side with the higher identifier; with equal ones,
+  // by the side with the higher AS number.
+  const bool remote_higher =
+      open.id == config_.router_id ? open.asn > config_.local_as : open.id > config_.router_id;
+  return remote_higher ? Connection::incoming : Connection::outgoing;
 }
 
 void Fsm::confirm(Connection c) {
@@ -393,6 +411,7 @@ void Fsm::confirm(Connection c) {
   send(c, std::move(bytes));
   negotiate(*at(c).open);
   arm_session(c);
+  if (at(c).confirmed) enter_established(c);
 }
 
 void Fsm::arm_session(Connection c) {
@@ -416,6 +435,8 @@ void Fsm::on_keepalive(Connection c) {
     enter_established(c);
   } else if (conn.state == FsmState::open_confirm) {
     enter_established(c);
+  } else if (conn.state == FsmState::open_sent && conn.open) {
+    conn.confirmed = true;
   } else if (conn.state == FsmState::open_sent) {
     fail(c, {code::fsm, subcode::in_open_sent, {}});
   }

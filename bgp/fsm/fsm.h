@@ -177,6 +177,7 @@ class Fsm {
     FsmState state = FsmState::idle;
     FsmTime last_heard;
     std::optional<wire::Open> open;  // the peer's
+    bool confirmed = false;          // its KEEPALIVE has come while ours was held back
   };
   enum class ErrorClass { none, socket, received, protocol };
 
@@ -197,6 +198,8 @@ class Fsm {
   void on_notification(Connection c, const wire::Notification& n);
 
   [[nodiscard]] std::optional<wire::Notification> check(const wire::Open& open) const;
+  // RFC 4271 6.8: which of two connections stays.
+  [[nodiscard]] Connection preferred(const wire::Open& open) const;
   [[nodiscard]] wire::Open our_open() const;
   void negotiate(const wire::Open& open);
   void dial();

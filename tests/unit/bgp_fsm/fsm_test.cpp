@@ -360,8 +360,8 @@ TEST(Fsm, goes_on_with_the_connection_that_the_peer_chose) {
   Driven d;
   d.step(fsm_event::Start{});
   d.step(fsm_event::Connected{});
-  d.step(fsm_event::Accepted{});
   d.open(kOut);
+  d.step(fsm_event::Accepted{});
   d.keepalive(kOut);
   ASSERT_EQ(d.fsm.established(), kOut);
   EXPECT_EQ(d.said(), "") << "the other one is left open";
@@ -372,6 +372,49 @@ TEST(Fsm, goes_on_with_the_connection_that_the_peer_chose) {
   EXPECT_EQ(d.fsm.state(), FsmState::open_confirm);
   d.keepalive(kIn);
   EXPECT_EQ(d.fsm.established(), kIn);
+}
+
+// A KEEPALIVE on the connection that is to go would establish it over there, where the other one
+// may not have been looked at.
+TEST(Fsm, holds_back_its_word_until_it_is_known_which_connection_stays) {
+  enum class Then { opened, lost, silent };
+  for (const auto then : {Then::opened, Then::lost, Then::silent}) {
+    for (const bool confirmed : {false, true}) {
+      SCOPED_TRACE(std::to_string(static_cast<int>(then)) + (confirmed ? " confirmed" : ""));
+      Driven d;
+      d.step(fsm_event::Start{});
+      d.step(fsm_event::Connected{});
+      d.step(fsm_event::Accepted{});
+      d.open(kOut);  // the peer has the higher identifier: its own connection will stay
+      EXPECT_EQ(d.said(), "");
+      if (confirmed) d.keepalive(kOut);
+      EXPECT_EQ(d.said(), "");
+      EXPECT_FALSE(d.up);
+      switch (then) {
+        case Then::opened:
+          d.open(kIn);
+          EXPECT_EQ(d.said(), "out:6/7 in:keepalive ");
+          EXPECT_FALSE(d.up);
+          break;
+        case Then::lost:
+          d.step(fsm_event::Closed{kIn, 0});
+          EXPECT_EQ(d.said(), "out:keepalive ");
+          EXPECT_EQ(d.up, confirmed);
+          break;
+        case Then::silent:
+          EXPECT_EQ(d.left(FsmTimer::hold_outgoing), 1s);
+          d.expire(FsmTimer::hold_outgoing);
+          EXPECT_EQ(d.said(), "in:6/7 out:keepalive ");
+          EXPECT_EQ(d.up, confirmed);
+          break;
+      }
+      const Connection stays = then == Then::opened ? kIn : kOut;
+      if (!d.up) d.keepalive(stays);
+      EXPECT_TRUE(d.up);
+      EXPECT_EQ(d.fsm.established(), stays);
+      EXPECT_EQ(d.fsm.last_error(), "");
+    }
+  }
 }
 
 TEST(Fsm, a_refused_connection_is_tried_again_after_the_delay) {
