@@ -176,9 +176,9 @@ class UpdateDecoder {
       keep_unknown(flags, type, value);
       return;
     }
-    if ((flags & (kOptional | kTransitive)) != *want && type != mp_reach && type != mp_unreach) {
-      withdraw(type);  // 3 c
-      return;
+    if ((flags & (kOptional | kTransitive)) != *want) {
+      withdraw(type);  // 3 c; what is to be withdrawn may stand in these two
+      if (type != mp_reach && type != mp_unreach) return;
     }
     switch (type) {
       case origin:
@@ -391,10 +391,15 @@ class UpdateDecoder {
     if (!u_.announced.empty() && !seen_[next_hop]) withdraw(next_hop);
   }
 
-  // 5.2: with attributes but no reachable prefix nobody knows what an error would withdraw.
+  // 5.2: with attributes but no reachable prefix nobody knows what an error would withdraw; but for
+  // one of MP_UNREACH, where that is all there is.
   void check_reachability() {
     const bool reaches = !u_.announced.empty() || seen_[mp_reach];
-    if (u_.treatment == Treatment::treat_as_withdraw && !reaches) reset(subcode::malformed_list);
+    const bool only_unreach =
+        seen_[mp_unreach] && seen_.count() == 1 && u_.error_attribute == mp_unreach;
+    if (u_.treatment == Treatment::treat_as_withdraw && !reaches && !only_unreach) {
+      reset(subcode::malformed_list);
+    }
   }
 
   DecodeContext context_;

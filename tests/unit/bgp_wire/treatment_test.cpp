@@ -41,6 +41,9 @@ TEST(UpdateErrors, are_treated_as_rfc_7606_says) {
       {"4: a header that is cut off", kBase + "80 04", kWithdraw, 4},
       {"7.1: length of ORIGIN", "40 01 02 0000 " + kPath + kHop, kWithdraw, 1},
       {"7.1: value of ORIGIN", "40 01 01 03 " + kPath + kHop, kWithdraw, 1},
+      {"7.1: no value of ORIGIN", "40 01 00 " + kPath + kHop, kWithdraw, 1},
+      {"7.2: segment beyond the end, two-byte peer", kOrigin + kHop + "40 02 04 02 02 fde9",
+       kWithdraw, 2, false, false},
       {"7.2: segment beyond the end", kOrigin + kHop + "40 02 06 02 02 0000fde9", kWithdraw, 2},
       {"7.2: a byte too many", kOrigin + kHop + "40 02 07 02 01 0000fde9 00", kWithdraw, 2},
       {"7.2: empty segment", kOrigin + kHop + "40 02 02 02 00", kWithdraw, 2},
@@ -48,10 +51,12 @@ TEST(UpdateErrors, are_treated_as_rfc_7606_says) {
       {"RFC 7607 2: AS 0", kOrigin + kHop + "40 02 06 02 01 00000000", kWithdraw, 2},
       {"an empty AS_PATH is sound", kOrigin + kHop + "40 02 00", kNone},
       {"7.3: length of NEXT_HOP", kOrigin + kPath + "40 03 05 0a00000200", kWithdraw, 3},
+      {"7.3: no value of NEXT_HOP", kOrigin + kPath + "40 03 00", kWithdraw, 3},
       {"7.4: length of MED", kBase + "80 04 03 000001", kWithdraw, 4},
       {"7.5: LOCAL_PREF from outside", kBase + "40 05 04 00000064", kDiscard, 5},
       {"7.5: LOCAL_PREF from inside", kBase + "40 05 04 00000064", kNone, 0, true},
       {"7.5: length of LOCAL_PREF", kBase + "40 05 03 000064", kWithdraw, 5, true},
+      {"7.5: length of LOCAL_PREF from outside", kBase + "40 05 03 000064", kDiscard, 5},
       {"7.6: length of ATOMIC_AGGREGATE", kBase + "40 06 01 00", kDiscard, 6},
       {"7.7: length of AGGREGATOR", kBase + "c0 07 06 fde9 0a000001", kDiscard, 7},
       {"7.7: length of AGGREGATOR, two-byte peer",
@@ -64,20 +69,32 @@ TEST(UpdateErrors, are_treated_as_rfc_7606_says) {
       {"RFC 6793 6: malformed AS4_PATH, two-byte peer",
        "40 01 01 00 40 02 04 02 01 fde9 " + kHop + "c0 11 06 02 02 0000fde9", kDiscard, 17, false,
        false},
+      {"RFC 7607 2: AS 0 in AS4_PATH, two-byte peer",
+       "40 01 01 00 40 02 04 02 01 fde9 " + kHop + "c0 11 06 02 01 00000000", kDiscard, 17, false,
+       false},
+      {"RFC 7607 2: AS 0 in AS4_AGGREGATOR, two-byte peer",
+       "40 01 01 00 40 02 04 02 01 fde9 " + kHop + "c0 12 08 00000000 0a000001", kDiscard, 18,
+       false, false},
+      {"RFC 6793 6: AS4_PATH of a four-byte peer, malformed or not", kBase + "c0 11 01 02", kNone},
+      {"RFC 6793 6: AS4_AGGREGATOR of a four-byte peer", kBase + "c0 12 01 02", kNone},
       {"7.8: length of COMMUNITIES", kBase + "c0 08 05 0001000200", kWithdraw, 8},
       {"7.8: no COMMUNITIES", kBase + "c0 08 00", kWithdraw, 8},
       {"7.9: ORIGINATOR_ID from outside", kBase + "80 09 04 0a000001", kDiscard, 9},
       {"7.9: length of ORIGINATOR_ID", kBase + "80 09 03 0a0000", kWithdraw, 9, true},
+      {"7.9: length of ORIGINATOR_ID from outside", kBase + "80 09 03 0a0000", kDiscard, 9},
+      {"7.10: length of CLUSTER_LIST from outside", kBase + "80 0a 01 0a", kDiscard, 10},
       {"7.10: CLUSTER_LIST from outside", kBase + "80 0a 04 0a000001", kDiscard, 10},
       {"7.10: length of CLUSTER_LIST", kBase + "80 0a 05 0a00000100", kWithdraw, 10, true},
       {"7.10: no CLUSTER_LIST", kBase + "80 0a 00", kWithdraw, 10, true},
       {"7.11: length of the next hop", kBase + "80 0e 08 0002 01 03 000000 00", kReset},
+      {"7.11: MP_REACH too short", kBase + "80 0e 04 0002 01 10", kReset},
       {"7.12: MP_UNREACH too short", kBase + "80 0f 02 0002", kReset},
       {"5.3: prefix length in MP_REACH",
        kBase + "80 0e 16 0002 01 10 20010db8000000000000000000000001 00 81", kReset},
       {"5.3: prefix cut off in MP_UNREACH", kBase + "80 0f 05 0002 01 30 20", kReset},
       {"7.14: length of EXTENDED COMMUNITIES", kBase + "c0 10 07 00020001000000", kWithdraw, 16},
       {"7.14: no EXTENDED COMMUNITIES", kBase + "c0 10 00", kWithdraw, 16},
+      {"RFC 8092 5: no LARGE_COMMUNITY", kBase + "c0 20 00", kWithdraw, 32},
       {"RFC 8092 5: length of LARGE_COMMUNITY", kBase + "c0 20 0b 0000000100000002000000",
        kWithdraw, 32},
       {"unknown, well-known", kBase + "40 63 00", kWithdraw, 99},
@@ -100,6 +117,87 @@ TEST(UpdateErrors, are_treated_as_rfc_7606_says) {
   }
 }
 
+// One of each attribute that we know.
+struct Sample {
+  std::uint8_t flags, type;
+  const char* value;
+};
+constexpr const char* kReach = "0002 01 10 20010db8000000000000000000000001 00 20 20010db8";
+const Sample kSamples[] = {
+    {0x40, 1, "00"},
+    {0x40, 2, "02 01 fde9"},
+    {0x40, 3, "0a000002"},
+    {0x80, 4, "00000001"},
+    {0x40, 5, "00000064"},
+    {0x40, 6, ""},
+    {0xc0, 7, "fde90a000001"},
+    {0xc0, 8, "00010002"},
+    {0x80, 9, "0a000001"},
+    {0x80, 10, "0a000001"},
+    {0x80, 14, kReach},
+    {0x80, 15, "0002 01 20 20010db9"},
+    {0xc0, 16, "0002000100000001"},
+    {0xc0, 17, "02 01 0000fde9"},
+    {0xc0, 18, "0000fde90a000001"},
+    {0xc0, 32, "000000010000000200000003"},
+};
+
+Buffer encoded(const Sample& s, std::uint8_t flip = 0) {
+  const Buffer value = hex(s.value);
+  Buffer out;
+  put_u8(out, static_cast<unsigned>(s.flags ^ flip));
+  put_u8(out, s.type);
+  put_u8(out, static_cast<unsigned>(value.size()));
+  put_bytes(out, value);
+  return out;
+}
+
+// All of them, from a two-byte peer inside: every attribute counts there.
+Update with(const Buffer& more, std::uint8_t instead_of = 0) {
+  DecodeContext context;
+  context.internal = true;
+  context.as4 = false;
+  Buffer attributes;
+  for (const auto& s : kSamples) {
+    if (s.type != instead_of) put_bytes(attributes, encoded(s));
+  }
+  put_bytes(attributes, more);
+  // What is decoded points into it.
+  static Buffer body;
+  body = update_body({}, attributes, hex(kNlri));
+  return decode_update(body, context);
+}
+
+TEST(UpdateErrors, of_flags_withdraw_whatever_the_attribute) {  // 3c
+  ASSERT_EQ(with({}).treatment, kNone);
+  for (const auto& s : kSamples) {
+    for (const std::uint8_t flip : std::initializer_list<std::uint8_t>{0x80, 0x40, 0xc0}) {
+      SCOPED_TRACE("type " + std::to_string(s.type) + ", flipped " + std::to_string(flip));
+      const Update u = with(encoded(s, flip), s.type);
+      EXPECT_EQ(u.treatment, kWithdraw);
+      EXPECT_EQ(u.error_attribute, s.type);
+      EXPECT_EQ(entries(u.announced).size(), 1U);
+      EXPECT_EQ(entries(u.mp_announced).size(), 1U) << "what is to be withdrawn";
+      EXPECT_EQ(entries(u.mp_withdrawn).size(), 1U);
+    }
+    // The other bits say nothing of this kind.
+    EXPECT_EQ(with(encoded(s, 0x20), s.type).treatment, kNone) << "partial";
+  }
+}
+
+TEST(UpdateErrors, of_repetition_discard_the_second) {  // 3g
+  for (const auto& s : kSamples) {
+    SCOPED_TRACE("type " + std::to_string(s.type));
+    const Update u = with(encoded(s));
+    const bool reachability = s.type == 14 || s.type == 15;
+    EXPECT_EQ(u.treatment, reachability ? kReset : kDiscard);
+    if (!reachability) {
+      EXPECT_EQ(u.error_attribute, s.type);
+      EXPECT_EQ(u.attributes, with({}).attributes) << "the first counts";
+    }
+  }
+}
+
 TEST(UpdateErrors, without_a_reachable_prefix_end_the_session) {  // 5.2
   const struct {
     const char* name;
@@ -109,7 +207,10 @@ TEST(UpdateErrors, without_a_reachable_prefix_end_the_session) {  // 5.2
       {"nothing but a malformed attribute", "", "80 04 03 000001", kReset},
       {"withdrawn routes beside it", kNlri, kOrigin + "80 04 03 000001", kReset},
       {"MP_UNREACH beside it", "", "80 0f 03 0002 01 80 04 03 000001", kReset},
+      {"flags of MP_UNREACH, which is all there is", "", "c0 0f 04 0002 01 00", kWithdraw},
+      {"flags of MP_UNREACH beside it", "", kOrigin + "c0 0f 04 0002 01 00", kReset},
       {"an attribute that is cut off", "", "80 04", kReset},
+      {"one that is cut off after MP_UNREACH", "", "80 0f 04 0002 01 00 80 04", kReset},
       {"one that may be discarded", kNlri, "40 06 01 00", kDiscard},
       {"MP_REACH is reachability", "",
        kOrigin + kPath + "80 04 03 000001" +
