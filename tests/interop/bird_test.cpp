@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What only BIRD 2 is asked: a killed peer, a wrong password, TTL security, live changes, refresh,
-// long messages, words of farewell. The conversations of all daemons are in daemons_test.cpp.
+// What only BIRD 2 is asked: a killed peer, a wrong password, very many of them, live changes. The
+// conversations of all daemons are in daemons_test.cpp and daemon_sessions_test.cpp.
 #include "tests/interop/bird.h"
 
 #include <gtest/gtest.h>
@@ -153,15 +153,6 @@ TEST_F(BirdTest, takes_connections_when_it_is_passive) {
   EXPECT_TRUE(until([&] { return all_up() && sink_.routes.size() == 3; })) << states();
 }
 
-TEST_F(BirdTest, secures_the_session_by_ttl) {
-  Bird bird(bird_config("hold time 9; multihop 1; ttl security on;"));
-  make_speaker();
-  auto c = config();
-  for (auto& p : c.peers) p.session.ttl_security = 1;
-  speaker_->set_config(c);
-  EXPECT_TRUE(until([&] { return all_up() && sink_.routes.size() == 3; })) << states();
-}
-
 TEST_F(BirdTest, changes_peers_live) {
   Bird bird(bird_config());
   make_speaker();
@@ -179,87 +170,6 @@ TEST_F(BirdTest, changes_peers_live) {
   speaker_->set_config(c);
   EXPECT_TRUE(until([&] { return all_up() && sink_.routes.size() == 3; })) << states();
   EXPECT_EQ(speaker_->status().peers[0].counters.established, 1U) << "the other session stood";
-}
-
-TEST_F(BirdTest, answers_and_sends_route_refresh) {
-  Bird bird(bird_config());
-  make_speaker();
-  speaker_->set_config(config());
-  ASSERT_TRUE(until([&] { return all_up() && sink_.routes.size() == 3; })) << states();
-  const auto before = speaker_->status().peers[0].counters;
-  (void)bird.ask("reload node4");
-  EXPECT_TRUE(until([&] {
-    const auto now = speaker_->status().peers[0].counters;
-    return now.updates_in > before.updates_in && now.updates_out > before.updates_out;
-  }));
-  EXPECT_EQ(sink_.routes.size(), 3U);
-  EXPECT_EQ(speaker_->status().peers[0].counters.established, before.established);
-}
-
-// A peer that is further away than it may be: its segments have crossed a router too many.
-TEST_F(BirdTest, does_not_hear_what_comes_from_further_than_ttl_security_allows) {  // RFC 5082
-  Bird bird(bird_config());  // sends with TTL 64
-  make_speaker();
-  auto c = config();
-  for (auto& p : c.peers) {
-    p.session.ttl_security = 1;
-    p.session.timers.connect_retry = 1s;
-  }
-  speaker_->set_config(c);
-  // Its connections are refused; ours to it get no answer that counts. What came last is shown.
-  EXPECT_TRUE(until([&] {
-    const std::string shown = states();
-    return shown.find("Permission denied") != std::string::npos ||
-           shown.find("Connection timed out") != std::string::npos;
-  })) << states();
-  EXPECT_EQ(speaker_->status().peers[0].counters.established, 0U);
-}
-
-// One prefix whose communities alone do not fit into 4096 bytes, each way.
-TEST_F(BirdTest, takes_and_sends_messages_longer_than_4096_bytes) {  // RFC 8654
-  constexpr std::uint32_t kMany = 400;
-  std::string added;
-  auto c = config();
-  auto& ours = c.export_policy.communities.emplace_back();
-  ours.cidr = prefix("10.65.0.0/16");
-  for (std::uint32_t i = 0; i < kMany; ++i) {
-    added += " bgp_large_community.add((65001," + std::to_string(i) + ",1));";
-    ours.communities.emplace_back(LargeCommunity{64512, i, 1});
-  }
-  Bird bird(bird_config("hold time 9; enable extended messages on;") +
-            "protocol static many { ipv4; route 198.51.100.0/24 blackhole {" + added + " }; }\n");
-  make_speaker();
-  speaker_->set_config(c);
-  ASSERT_TRUE(until([&] { return sink_.routes.contains(prefix("198.51.100.0/24")); })) << states();
-  for (const auto& r : speaker_->routes()) {
-    if (r.prefix == prefix("198.51.100.0/24")) {
-      EXPECT_EQ(r.communities.size(), kMany);
-    }
-  }
-  std::string there;
-  EXPECT_TRUE(until([&] {
-    there = bird.ask("show route all 10.65.1.0/26");
-    return there.find("(64512, 399, 1)") != there.npos;
-  })) << there;
-}
-
-TEST_F(BirdTest, passes_on_why_a_session_was_shut_down) {  // RFC 9003
-  Bird bird(bird_config());
-  make_speaker();
-  speaker_->set_config(config());
-  ASSERT_TRUE(until([&] { return all_up(); })) << states();
-  (void)bird.ask("disable node4 \"back at noon\"");
-  EXPECT_TRUE(until([&] {
-    return states().find("Received: Administrative shutdown (back at noon)") != std::string::npos;
-  })) << states();
-  (void)bird.ask("enable node4");
-  ASSERT_TRUE(until([&] { return all_up(); })) << states();
-  speaker_->stop(false);
-  std::string log;
-  EXPECT_TRUE(until([&] {
-    log = bird.log();
-    return log.find("Administrative shutdown: \"the node agent has been stopped\"") != log.npos;
-  })) << log;
 }
 
 // --- ExaBGP, which sends what nobody else would -------------------------------------------------

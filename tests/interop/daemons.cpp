@@ -15,9 +15,40 @@ std::string in_name(std::string text) {
   return text;
 }
 
+std::vector<std::string> large_communities(const Plan& plan, const std::string& between) {
+  std::vector<std::string> out = {"65001" + between + "1" + between + "2"};
+  for (unsigned i = 1; i <= plan.padding; ++i) {
+    out.push_back("1" + between + std::to_string(i) + between + "1");
+  }
+  return out;
+}
+
+// How far away that address of ours may be; 0: no TTL security.
+unsigned hops_to(const Plan& plan, const std::string& peer) {
+  const auto at = static_cast<std::size_t>(std::find(plan.peers.begin(), plan.peers.end(), peer) -
+                                           plan.peers.begin());
+  return at < plan.hops.size() ? plan.hops[at] : 0;
+}
+
+// Of families that nobody here speaks: their capabilities make an OPEN long.
+constexpr const char* kOtherTables =
+    "ipv4 table a; ipv6 table b; ipv4 table c; vpn4 table d; vpn6 table e; vpn4 table f;\n"
+    "vpn6 table g; flow4 table h; flow6 table i;\n";
+constexpr const char* kOtherChannels =
+    " long lived graceful restart on;"
+    " ipv4 multicast { table a; extended next hop on; import all; export all; add paths on; };"
+    " ipv6 multicast { table b; import all; export all; add paths on; };"
+    " ipv4 mpls { table c; extended next hop on; import all; export all; add paths on; };"
+    " vpn4 mpls { table d; extended next hop on; import all; export all; add paths on; };"
+    " vpn6 mpls { table e; import all; export all; add paths on; };"
+    " vpn4 multicast { table f; extended next hop on; import all; export all; add paths on; };"
+    " vpn6 multicast { table g; import all; export all; add paths on; };"
+    " flow4 { table h; import all; export all; add paths on; };"
+    " flow6 { table i; import all; export all; add paths on; };";
+
 class BirdDaemon : public Daemon {
  public:
-  explicit BirdDaemon(const Plan& plan) : plan_(plan) {
+  explicit BirdDaemon(const Plan& plan) : Daemon(plan) {
     write();
     start({});
   }
@@ -31,6 +62,10 @@ class BirdDaemon : public Daemon {
     std::erase(plan_.announce, prefix);
     write();
     (void)ask("configure");
+  }
+  void refresh(const std::string& peer) override { (void)ask("reload in " + in_name("p" + peer)); }
+  void shut(const std::string& peer, const std::string& words) override {
+    (void)ask("disable " + in_name("p" + peer) + " \"" + words + "\"");
   }
   void kill() override { machine_.kill(pid_); }
   void restart() override { start({"-R"}); }
@@ -55,12 +90,17 @@ class BirdDaemon : public Daemon {
   }
   void write() const {
     std::string out = "log stderr all;\nrouter id 10.99.0.2;\nprotocol device { scan time 1; }\n";
+    if (plan_.long_open) out += kOtherTables;
     for (const std::string f : {"4", "6"}) {
       out += "protocol static s" + f + " { ipv" + f + ";";
       for (const auto& p : plan_.announce) {
         if (family(p) != f) continue;
-        out += " route " + p + " blackhole { bgp_community.add((65001,7)); " +
-               "bgp_large_community.add((65001,1,2)); };";
+        out += " route " + p + " blackhole { bgp_community.add((65001,7));";
+        if (plan_.leaving) out += " bgp_community.add((65535,0));";
+        for (const auto& c : large_communities(plan_, ",")) {
+          out += " bgp_large_community.add((" + c + "));";
+        }
+        out += " };";
       }
       out += " }\n";
     }
@@ -71,19 +111,25 @@ class BirdDaemon : public Daemon {
              "graceful restart on; enable extended messages on;";
       if (plan_.reflects()) out += " rr client;";
       if (!plan_.password.empty()) out += " password \"" + plan_.password + "\";";
+      const unsigned hops = hops_to(plan_, p);
+      if (hops != 0) {
+        out += " multihop " + std::to_string(hops) + "; ttl security on;";
+      } else if (plan_.behind_router) {
+        out += " multihop;";
+      }
       out += channel(family(p));
       if (is_v6(p) && plan_.v4_over_v6) out += channel("4");
+      if (plan_.long_open) out += kOtherChannels;
       out += " }\n";
     }
     machine_.write("bird.conf", out);
   }
-  Plan plan_;
   int pid_ = -1;
 };
 
 class FrrDaemon : public Daemon {
  public:
-  explicit FrrDaemon(const Plan& plan) : plan_(plan) {
+  explicit FrrDaemon(const Plan& plan) : Daemon(plan) {
     machine_.write("frr.conf", config());
     machine_.write("vtysh.conf", "");
     pid_ = machine_.start(command());
@@ -99,6 +145,14 @@ class FrrDaemon : public Daemon {
                        " -c 'configure terminal' -c 'router bgp " + std::to_string(plan_.as) +
                        "' -c 'address-family ipv" + family(prefix) + " unicast' -c 'no network " +
                        prefix + "'");
+  }
+  void refresh(const std::string& peer) override {
+    (void)ask("clear bgp ipv" + family(peer) + " unicast " + peer + " soft in");
+  }
+  void shut(const std::string& peer, const std::string& words) override {
+    (void)machine_.ask("vtysh --vty_socket " + machine_.path("") +
+                       " -c 'configure terminal' -c 'router bgp " + std::to_string(plan_.as) +
+                       "' -c 'neighbor " + peer + " shutdown message " + words + "'");
   }
   void kill() override { machine_.kill(pid_); }
   void restart() override { pid_ = machine_.start(command()); }
@@ -125,30 +179,48 @@ class FrrDaemon : public Daemon {
                       "advertisement-interval 0\n";
     if (!plan_.password.empty()) out += n + "password " + plan_.password + "\n";
     if (is_v6(p) && plan_.v4_over_v6) out += n + "capability extended-nexthop\n";
+    const unsigned hops = hops_to(plan_, p);
+    if (hops != 0) {
+      out += n + "ttl-security hops " + std::to_string(hops) + "\n";
+    } else if (plan_.behind_router) {
+      out += n + "ebgp-multihop\n";
+    }
     return out;
   }
   [[nodiscard]] std::string activate(const std::string& p) const {
     const std::string n = "  neighbor " + p + " ";
-    std::string out = n + "activate\n" + n + "addpath-tx-all-paths\n" + n + "route-map MARK out\n" +
-                      n + "soft-reconfiguration inbound\n";
+    std::string out = n + "activate\n" + n + "addpath-tx-all-paths\n" + n + "route-map MARK out\n";
     if (plan_.reflects()) out += n + "route-reflector-client\n";
     if (plan_.limit != 0) out += n + "maximum-prefix " + std::to_string(plan_.limit) + "\n";
     return out;
   }
+  // The entries of the route map that mark what is ours; one command takes so many words.
+  [[nodiscard]] std::string marks(const std::string& list, unsigned number) const {
+    constexpr std::size_t kWords = 200;
+    const auto all = large_communities(plan_, ":");
+    std::string out;
+    for (std::size_t i = 0; i < all.size(); i += kWords) {
+      out += "route-map MARK permit " + std::to_string(number++) + "\n match " + list +
+             "\n set community 65001:7 " + (plan_.leaving ? "graceful-shutdown " : "") +
+             "additive\n set large-community ";
+      for (std::size_t k = i; k < std::min(i + kWords, all.size()); ++k) out += all[k] + " ";
+      out += "additive\n on-match next\n";
+    }
+    return out;
+  }
   [[nodiscard]] std::string config() const {
     std::string out =
-        "hostname frr\nbgp community-list standard OWN permit 65001:7\n"
+        "hostname frr\nlog stdout informational\nbgp community-list standard OWN permit 65001:7\n"
         "ip prefix-list V4 seq 5 permit 203.0.113.0/24\n"
         "ip prefix-list V4 seq 6 permit 198.51.100.0/24\n"
         "ipv6 prefix-list V6 seq 5 permit 2001:db8:1::/48\n"
-        "route-map MARK permit 10\n match ip address prefix-list V4\n"
-        " set community 65001:7 additive\n set large-community 65001:1:2 additive\n"
-        "route-map MARK permit 20\n match ipv6 address prefix-list V6\n"
-        " set community 65001:7 additive\n set large-community 65001:1:2 additive\n"
-        "route-map MARK permit 30\n";
+        "ipv6 prefix-list V6 seq 6 permit 2001:db8:2::/48\n";
+    out += marks("ip address prefix-list V4", 10) + marks("ipv6 address prefix-list V6", 20);
+    out += "route-map MARK permit 30\n";
     out += "router bgp " + std::to_string(plan_.as) +
            "\n bgp router-id 10.99.0.2\n no bgp ebgp-requires-policy\n no bgp network "
            "import-check\n no bgp default ipv4-unicast\n coalesce-time 0\n"
+           " bgp log-neighbor-changes\n"
            " bgp graceful-restart\n bgp graceful-restart preserve-fw-state\n";
     if (plan_.notification) out += " bgp graceful-restart notification\n";
     for (const auto& p : plan_.peers) out += neighbor(p);
@@ -164,13 +236,12 @@ class FrrDaemon : public Daemon {
     }
     return out;
   }
-  Plan plan_;
   int pid_ = -1;
 };
 
 class GobgpDaemon : public Daemon {
  public:
-  explicit GobgpDaemon(const Plan& plan) : plan_(plan) {
+  explicit GobgpDaemon(const Plan& plan) : Daemon(plan) {
     machine_.write("gobgp.toml", config());
     start({});
   }
@@ -185,6 +256,12 @@ class GobgpDaemon : public Daemon {
   void withdraw(const std::string& prefix) override {
     std::erase(plan_.announce, prefix);
     (void)machine_.ask("gobgp global rib del " + prefix + " -a ipv" + family(prefix));
+  }
+  void refresh(const std::string& peer) override {
+    (void)machine_.ask("gobgp neighbor " + peer + " softresetin");
+  }
+  void shut(const std::string& peer, const std::string& words) override {
+    (void)machine_.ask("gobgp neighbor " + peer + " shutdown --reason '" + words + "'");
   }
   void kill() override { machine_.kill(pid_); }
   void restart() override {
@@ -206,7 +283,8 @@ class GobgpDaemon : public Daemon {
     if (machine_.ask("gobgp global").find("AS:") == std::string::npos) return;
     for (const auto& p : plan_.announce) {
       (void)machine_.ask("gobgp global rib add " + p + " -a ipv" + family(p) +
-                         " community 65001:7 large-community 65001:1:2");
+                         " community 65001:7" + (plan_.leaving ? ",65535:0" : "") +
+                         " large-community 65001:1:2");
     }
     announced_ = true;
   }
@@ -236,6 +314,13 @@ class GobgpDaemon : public Daemon {
           " [neighbors.timers.config]\n  connect-retry = 1\n  hold-time = 9\n"
           "  keepalive-interval = 3\n";
       out += " [neighbors.transport.config]\n  local-address = \"" + own(p) + "\"\n";
+      const unsigned hops = hops_to(plan_, p);
+      if (hops != 0) {
+        out += " [neighbors.ttl-security.config]\n  enabled = true\n  ttl-min = " +
+               std::to_string(256 - hops) + "\n";
+      } else if (plan_.behind_router) {
+        out += " [neighbors.ebgp-multihop.config]\n  enabled = true\n  multihop-ttl = 64\n";
+      }
       if (plan_.reflects()) {
         out +=
             " [neighbors.route-reflector.config]\n  route-reflector-client = true\n"
@@ -249,14 +334,13 @@ class GobgpDaemon : public Daemon {
     }
     return out;
   }
-  Plan plan_;
   int pid_ = -1;
   mutable bool announced_ = false;
 };
 
 class OpenBgpd : public Daemon {
  public:
-  explicit OpenBgpd(const Plan& plan) : plan_(plan) {
+  explicit OpenBgpd(const Plan& plan) : Daemon(plan) {
     write();
     restart();
   }
@@ -270,6 +354,10 @@ class OpenBgpd : public Daemon {
     std::erase(plan_.announce, prefix);
     write();
     (void)ask("reload");
+  }
+  void refresh(const std::string& peer) override { (void)ask("neighbor " + peer + " refresh"); }
+  void shut(const std::string& peer, const std::string& words) override {
+    (void)ask("neighbor " + peer + " down '" + words + "'");
   }
   void kill() override { machine_.kill(pid_); }
   void restart() override {
@@ -291,26 +379,38 @@ class OpenBgpd : public Daemon {
                       "socket \"" +
                       machine_.path("ctl") + "\"\n";
     for (const auto& p : plan_.announce) {
-      out += "network " + p + " set { community 65001:7 large-community 65001:1:2 }\n";
+      out += "network " + p + " set { community 65001:7 ";
+      if (plan_.leaving) out += "community GRACEFUL_SHUTDOWN ";
+      out += "large-community 65001:1:2 }\n";
     }
     for (const auto& p : plan_.peers) {
       out += "neighbor " + p + " {\n remote-as " + std::to_string(plan_.our_as) +
              "\n local-address " + own(p) + "\n announce IPv" + family(p) +
-             " unicast\n announce add-path recv yes\n announce add-path send all\n";
+             " unicast\n announce add-path recv yes\n announce add-path send all\n"
+             " announce enhanced refresh yes\n";
       if (plan_.reflects()) out += " route-reflector\n";
       if (plan_.limit != 0) out += " max-prefix " + std::to_string(plan_.limit) + "\n";
       if (!plan_.password.empty()) out += " tcp md5sig password " + plan_.password + "\n";
+      const unsigned hops = hops_to(plan_, p);
+      if (hops != 0) out += " ttl-security yes\n";
+      const unsigned away = hops == 0 && plan_.behind_router ? 2 : hops;
+      if (away > 1) out += " multihop " + std::to_string(away) + "\n";
       out += "}\n";
     }
     out += "allow from any\nallow to any\n";
     machine_.write("bgpd.conf", out);
     (void)machine_.ask("chmod 600 " + machine_.path("bgpd.conf"));
   }
-  Plan plan_;
   int pid_ = -1;
 };
 
 }  // namespace
+
+Daemon::Daemon(const Plan& plan)
+    : plan_(plan),
+      machine_(plan.behind_router ? Neighbour::Place::behind_router : Neighbour::Place::beside) {}
+
+bool Daemon::listens() const { return !machine_.ask("ss -Hltn sport = :179").empty(); }
 
 std::string name_of(Kind kind) {
   switch (kind) {

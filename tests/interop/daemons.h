@@ -24,23 +24,35 @@ struct Plan {
   unsigned limit = 0;                 // prefixes that we may send; 0: any number
   bool v4_over_v6 = false;            // RFC 8950 on IPv6 sessions
   bool notification = false;          // RFC 8538, FRR only
+  std::vector<unsigned> hops;         // TTL security: how far away each of `peers` may be
+  bool behind_router = false;         // it is two hops away
+  bool long_open = false;             // RFC 9072, BIRD only
+  bool leaving = false;               // what it announces is about to go (RFC 8326)
+  unsigned padding = 0;               // as many more: 1:1:1, 1:2:1, ...; BIRD and FRR
   [[nodiscard]] bool reflects() const { return as == our_as; }
 };
 
 class Daemon {
  public:
+  explicit Daemon(const Plan& plan);
   virtual ~Daemon() = default;
+  [[nodiscard]] bool listens() const;
   // What it knows of one prefix, every path with its attributes, in its own words.
   [[nodiscard]] virtual std::string paths(const std::string& prefix) const = 0;
   // What it says of its session with one of our addresses.
   [[nodiscard]] virtual std::string session(const std::string& peer) const = 0;
   virtual void withdraw(const std::string& prefix) = 0;
+  // Asks that address of ours for all its routes once more.
+  virtual void refresh(const std::string& peer) = 0;
+  // Ends the session with that address of ours, and tells it why.
+  virtual void shut(const std::string& peer, const std::string& words) = 0;
   // SIGKILL, and a start that claims to have kept its forwarding state.
   virtual void kill() = 0;
   virtual void restart() = 0;
   [[nodiscard]] std::string log() const { return machine_.read("log"); }
 
  protected:
+  Plan plan_;
   Neighbour machine_;
 };
 

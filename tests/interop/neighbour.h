@@ -18,10 +18,11 @@ void run(const std::string& command);
 [[nodiscard]] std::string output_of(const std::string& command);
 
 // Our end has 10.99.0.1, .3 and .4 of a /24 and the same numbers of fd99::/64, the neighbour's has
-// 10.99.0.2 and fd99::2.
+// 10.99.0.2 and fd99::2. The same with a router in between, which answers for either side.
 class Neighbour {
  public:
-  Neighbour();
+  enum class Place { beside, behind_router };
+  explicit Neighbour(Place place = Place::beside);
   ~Neighbour();
   Neighbour(const Neighbour&) = delete;
   Neighbour& operator=(const Neighbour&) = delete;
@@ -37,7 +38,10 @@ class Neighbour {
   [[nodiscard]] std::string ask(const std::string& command) const;
 
  private:
+  void join(int near, const std::string& their_end);
+
   int holder_ = -1;  // keeps the namespace
+  int router_ = -1;  // keeps that of the router, if there is one
   std::vector<int> processes_;
   TempDir dir_;
 };
