@@ -34,8 +34,9 @@ constexpr Connection connection_of(FsmTimer t) {
                                                                            : Connection::incoming;
 }
 
-bool contains(const std::vector<Family>& list, Family f) {
-  return std::find(list.begin(), list.end(), f) != list.end();
+template <typename T>
+bool contains(const std::vector<T>& list, const T& item) {
+  return std::find(list.begin(), list.end(), item) != list.end();
 }
 
 }  // namespace
@@ -284,7 +285,7 @@ void Fsm::on(const fsm_event::Expired& e) {
     wire::Buffer bytes;
     wire::encode_keepalive(bytes);
     send(c, std::move(bytes));
-    arm(e.timer, jittered(negotiated_.keepalive));
+    arm(e.timer, until_keepalive());
     return;
   }
   if (established_ && established_ != c) {  // nobody wants it
@@ -301,7 +302,7 @@ void Fsm::on(const fsm_event::Expired& e) {
       conn.state == FsmState::open_sent ? FsmDuration(kInitialHold) : FsmDuration(negotiated_.hold);
   const auto end = conn.last_heard + limit;
   if (now_ < end) {
-    arm(e.timer, end - now_);
+    arm(e.timer, end - now_ + (tick() - end.time_since_epoch() % tick()) % tick());
   } else {
     fail(c, {code::hold, 0, {}});
   }
@@ -329,6 +330,18 @@ FsmDuration Fsm::jittered(FsmDuration d) {
   z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
   const auto part = static_cast<FsmDuration::rep>((z ^ (z >> 31)) % 256);
   return d * 3 / 4 + d * part / 1024;
+}
+
+// Few wake-ups for hundreds of sessions.
+FsmDuration Fsm::tick() const {
+  return std::clamp<FsmDuration>(FsmDuration(negotiated_.keepalive) / 16, 1ms, 1s);
+}
+
+FsmDuration Fsm::until_keepalive() {
+  const FsmDuration usual = negotiated_.keepalive;
+  const FsmTime due = now_ + jittered(usual);
+  const FsmDuration wait = due - due.time_since_epoch() % tick() - now_;
+  return wait < usual * 3 / 4 ? wait + tick() : wait;
 }
 
 // --- messages --------------------------------------------------------------------------------
@@ -420,7 +433,7 @@ void Fsm::arm_session(Connection c) {
     return;
   }
   arm(hold_of(c), negotiated_.hold);
-  arm(keepalive_of(c), jittered(negotiated_.keepalive));
+  arm(keepalive_of(c), until_keepalive());
 }
 
 void Fsm::on_keepalive(Connection c) {
@@ -548,10 +561,8 @@ void Fsm::negotiate(const wire::Open& open) {
       n.keepalive = std::min(n.keepalive, config_.timers.keepalive);
   }
   for (const Family f : config_.families) {
-    const bool theirs = caps.multiprotocol.empty()
-                            ? f == Family::v4
-                            : std::find(caps.multiprotocol.begin(), caps.multiprotocol.end(),
-                                        wire::unicast(f)) != caps.multiprotocol.end();
+    const bool theirs = caps.multiprotocol.empty() ? f == Family::v4
+                                                   : contains(caps.multiprotocol, wire::unicast(f));
     if (theirs) n.families.push_back(f);
   }
   n.as4 = caps.as4.has_value();
@@ -565,9 +576,7 @@ void Fsm::negotiate(const wire::Open& open) {
     if (a.receive && !contains(n.add_path_out, *f)) n.add_path_out.push_back(*f);
   }
   const wire::ExtendedNextHop v6_for_v4{wire::unicast(Family::v4), wire::unicast(Family::v6).afi};
-  n.v6_next_hops = config_.v6_next_hops &&
-                   std::find(caps.extended_next_hop.begin(), caps.extended_next_hop.end(),
-                             v6_for_v4) != caps.extended_next_hop.end();
+  n.v6_next_hops = config_.v6_next_hops && contains(caps.extended_next_hop, v6_for_v4);
   negotiate_restart(caps, n);
   negotiated_ = std::move(n);
 }

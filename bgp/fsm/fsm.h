@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // One BGP session (RFC 4271 8) without sockets and clocks: events and the time go in, actions come
 // out. Covers both connections of a peer and their collision (6.8), all timers with jitter,
-// back-off after errors, and what was agreed on in the OPENs. Time is data; the jitter comes from a
-// seed, so that a run can be repeated.
+// back-off after errors, and what was agreed on in the OPENs. Keepalives go out on ticks of at most
+// a second that all sessions of a process share; a lost peer is noticed up to a tick after its hold
+// time. Time is data; the jitter comes from a seed, so that a run can be repeated.
 #pragma once
 
 #include <array>
@@ -226,6 +227,8 @@ class Fsm {
   void disarm(FsmTimer t) { actions_.emplace_back(fsm_action::Disarm{t}); }
   void send(Connection c, wire::Buffer bytes);
   [[nodiscard]] FsmDuration jittered(FsmDuration d);
+  [[nodiscard]] FsmDuration tick() const;
+  [[nodiscard]] FsmDuration until_keepalive();  // jittered, to a tick
 
   FsmConfig config_;
   std::array<Conn, 2> conns_;
