@@ -22,6 +22,9 @@ constexpr std::size_t kWorkPerStep = 4096;
 constexpr auto kListenRetry = 5s;
 constexpr std::string_view kStopping = "the node agent has been stopped";
 
+// Nothing more is waited for: it has sent its routes, or cannot have a session.
+bool is_done(const SpeakerPeer& p) { return p.synced() || !p.config().session.down_reason.empty(); }
+
 wire::Notification cease(std::uint8_t subcode) { return {wire::code::cease, subcode, {}}; }
 
 }  // namespace
@@ -85,7 +88,8 @@ class Speaker::Impl : public PeerOwner {
   std::map<std::string, Counted> peers_;
   std::unordered_multimap<Ip, SpeakerPeer*> by_address_;
   std::size_t established_ = 0;
-  std::vector<SpeakerPeer*> due_;  // to be flushed; may name one twice
+  std::vector<SpeakerPeer*> due_;             // to be flushed; may name one twice
+  std::vector<const SpeakerPeer*> unsynced_;  // some of them may be by now
   std::unique_ptr<Transport::Listener> listener_;
   ListenOptions listening_on_;
   std::string listen_error_;
@@ -174,8 +178,10 @@ void Speaker::Impl::set_peers(const std::vector<PeerConfig>& wanted) {
     entry.peer->start();
   }
   by_address_.clear();
+  unsynced_.clear();
   for (auto& [name, entry] : peers_) {
     by_address_.emplace(entry.peer->config().session.address, entry.peer.get());
+    if (!initial_sync_) unsynced_.push_back(entry.peer.get());
   }
   peers_gauge_.set(static_cast<double>(peers_.size()));
 }
@@ -335,11 +341,8 @@ void Speaker::Impl::work() {
     return;
   }
   if (initial_sync_ || !configured_) return;
-  const bool all = std::all_of(peers_.begin(), peers_.end(), [](const auto& entry) {
-    const SpeakerPeer& p = *entry.second.peer;
-    return p.synced() || !p.config().session.down_reason.empty();
-  });
-  if (all) finish_initial_sync();
+  while (!unsynced_.empty() && is_done(*unsynced_.back())) unsynced_.pop_back();
+  if (unsynced_.empty()) finish_initial_sync();
 }
 
 void Speaker::Impl::start_restart() {
