@@ -123,7 +123,7 @@ def unit(preset: str) -> Tally:
 
 
 def long_simulation() -> Tally:
-    """A mesh of 200 nodes, and 1,000 clients of reflectors, each in one process: minutes, a GiB."""
+    """1,000 nodes as a mesh and with reflectors, each in one process: ten minutes, 5 GiB."""
     print("== simulation of large clusters", flush=True)
     folder = build("release")
     report = folder / "reports" / "simulation.xml"

@@ -3,9 +3,12 @@
 // simulated: code under test that needs them is an I/O shell and is tested against the real kernel.
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
 #include <deque>
-#include <map>
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "base/loop/event_loop.h"
 #include "base/result.h"
@@ -18,10 +21,10 @@ class SimLoop : public EventLoop {
   void post(std::function<void()> task) override { tasks_.push_back(std::move(task)); }
 
   [[nodiscard]] Timer after(Clock::duration delay, std::function<void()> f) override {
-    auto task = std::make_shared<std::function<void()>>(std::move(f));
-    timers_.emplace(now_ + delay, task);
-    return std::make_unique<SimTimer>(std::move(task));
+    return std::make_unique<SimTimer>(add(delay, std::move(f)));
   }
+  // The same for what nobody takes back.
+  void later(Clock::duration delay, std::function<void()> f) { (void)add(delay, std::move(f)); }
   [[nodiscard]] Watch readable(int, std::function<void()>) override { return unsupported(); }
   [[nodiscard]] Watch writable(int, std::function<void()>) override { return unsupported(); }
 
@@ -37,25 +40,41 @@ class SimLoop : public EventLoop {
         tasks_.pop_front();
         task();
       }
-      const auto next = timers_.begin();
-      if (next == timers_.end() || next->first > end) break;
-      now_ = next->first;
-      const auto task = next->second;
-      timers_.erase(next);
-      if (*task) std::exchange(*task, nullptr)();
+      if (due_.empty() || due_.front().at > end) break;
+      std::pop_heap(due_.begin(), due_.end());
+      const Due next = std::move(due_.back());
+      due_.pop_back();
+      now_ = next.at;
+      if (*next.task) std::exchange(*next.task, nullptr)();
     }
     now_ = end;
   }
 
  private:
+  using Task = std::shared_ptr<std::function<void()>>;
+  // In a heap of the earliest: a simulation has millions of them.
+  struct Due {
+    Clock::time_point at;
+    std::uint64_t number = 0;  // of two at the same time the older one comes first
+    Task task;                 // emptied: taken back
+    friend bool operator<(const Due& a, const Due& b) {
+      return a.at != b.at ? a.at > b.at : a.number > b.number;
+    }
+  };
   class SimTimer : public Handle {
    public:
-    explicit SimTimer(std::shared_ptr<std::function<void()>> task) : task_(std::move(task)) {}
+    explicit SimTimer(Task task) : task_(std::move(task)) {}
     ~SimTimer() override { *task_ = nullptr; }
 
    private:
-    std::shared_ptr<std::function<void()>> task_;
+    Task task_;
   };
+  Task add(Clock::duration delay, std::function<void()> f) {
+    auto task = std::make_shared<std::function<void()>>(std::move(f));
+    due_.push_back({now_ + delay, ++number_, task});
+    std::push_heap(due_.begin(), due_.end());
+    return task;
+  }
   static Watch unsupported() {
     MARGAY_ASSERT(!"SimLoop has no descriptors");
     return nullptr;
@@ -63,7 +82,8 @@ class SimLoop : public EventLoop {
 
   Clock::time_point now_{};
   std::deque<std::function<void()>> tasks_;
-  std::multimap<Clock::time_point, std::shared_ptr<std::function<void()>>> timers_;
+  std::vector<Due> due_;
+  std::uint64_t number_ = 0;
 };
 
 }  // namespace margay

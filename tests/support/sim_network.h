@@ -9,7 +9,6 @@
 #include <array>
 #include <cerrno>
 #include <deque>
-#include <list>
 #include <map>
 #include <memory>
 #include <random>
@@ -41,7 +40,7 @@ class SimNetwork {
     cut_.erase({a, b});
     cut_.erase({b, a});
     for_each_between(a, b, [&](const ConnPtr& c) {
-      for (int side : {0, 1}) after(latency, [this, c, side] { pass_held(c, side); });
+      for (int side : {0, 1}) loop_.later(latency, [this, c, side] { pass_held(c, side); });
     });
   }
   // Ends every connection between the two with ECONNRESET at both ends.
@@ -114,16 +113,7 @@ class SimNetwork {
   void arrive(End& end, F&& f) {
     const auto now = loop_.now();
     end.last_arrival = std::max(end.last_arrival, now + latency + drawn());
-    after(end.last_arrival - now, std::forward<F>(f));
-  }
-  template <typename F>
-  void after(Clock::duration delay, F&& f) {
-    const auto it = timers_.insert(timers_.end(), nullptr);
-    *it = loop_.after(delay, [this, it, f = std::forward<F>(f)] {
-      const auto keep = std::move(*it);
-      timers_.erase(it);
-      f();
-    });
+    loop_.later(end.last_arrival - now, std::forward<F>(f));
   }
   [[nodiscard]] Clock::duration drawn() {
     return jitter.count() == 0
@@ -201,16 +191,14 @@ class SimNetwork {
     bytes += data.size();
     if (!to.closed && to.stream != nullptr) {
       if (to.adopted) {
-        const auto f = to.events.on_data;
-        f(data);
+        to.events.on_data(data);
       } else {
         to.early.insert(to.early.end(), data.begin(), data.end());
       }
     }
     if (from.blocked && !from.closed && from.events.on_writable) {
       from.blocked = false;
-      const auto f = from.events.on_writable;
-      f();
+      from.events.on_writable();
     }
   }
 
@@ -231,7 +219,6 @@ class SimNetwork {
   SimLoop& loop_;
   std::map<std::pair<Ip, std::uint16_t>, Binding*> listeners_;
   std::set<std::pair<Ip, Ip>> cut_;
-  std::list<EventLoop::Timer> timers_;
   std::vector<std::weak_ptr<Conn>> conns_;
   std::size_t tidy_at_ = 64;
   std::minstd_rand random_{1};
@@ -272,7 +259,7 @@ class SimTransport : public Transport {
       return;
     }
     // What comes until then joins what was early.
-    net_.after(Clock::duration::zero(), [net = &net_, c = s.conn(), side = s.side()] {
+    net_.loop_.later(Clock::duration::zero(), [net = &net_, c = s.conn(), side = s.side()] {
       auto& e = c->ends[static_cast<std::size_t>(side)];
       if (e.closed) return;
       e.adopted = true;

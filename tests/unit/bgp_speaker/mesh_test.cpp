@@ -265,11 +265,11 @@ TEST_P(BigCluster, ends_equal_to_a_plain_computation) {
   const bool long_run = asked != nullptr && std::string(asked) == "1";
   Cluster c(long_run ? GetParam().long_nodes : GetParam().nodes, GetParam().reflectors,
             Cluster::Families::v4);
-  settles(c, long_run ? 60 : 20, random);
+  settles(c, long_run ? 30 : 20, random);
 }
 
 INSTANTIATE_TEST_SUITE_P(Of, BigCluster,
-                         testing::Values(Big{"mesh", 40, 200, false},
+                         testing::Values(Big{"mesh", 40, 1000, false},
                                          Big{"reflectors", 60, 1000, true}),
                          [](const auto& of) { return of.param.name; });
 
