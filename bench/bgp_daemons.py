@@ -194,14 +194,13 @@ DAEMONS = {daemon.name: daemon for daemon in (Bird, Frr, Gobgp, OpenBgpd)}
 
 
 def wait_listening(ns: kernel.Namespace, process: Process, port: int, timeout: float = 60) -> None:
-    """Until somebody accepts connections on the port."""
+    """Until somebody accepts connections on the port, of which the kernel tells nobody: asked again
+    every 20 ms."""
     deadline = time.monotonic() + timeout
     pattern = re.compile(rf"^\s*\d+: \w+:{port:04X} \w+:0000 0A", re.M)
-    while time.monotonic() < deadline:
-        tables = ns.run(["cat", "/proc/net/tcp", "/proc/net/tcp6"]).stdout
-        if pattern.search(tables):
-            return
-        if not process.alive:
+    while not pattern.search(ns.run(["cat", "/proc/net/tcp", "/proc/net/tcp6"]).stdout):
+        if process.ends_within(0.02) or time.monotonic() > deadline:
             break
-        time.sleep(0.05)
+    else:
+        return
     raise RuntimeError(f"nobody listens on port {port}\n{process.log_tail()}")

@@ -99,9 +99,12 @@ class Process:
         finally:
             os.close(watch)
 
+    def ends_within(self, seconds: float) -> bool:
+        return bool(select.select([self._pidfd], [], [], seconds)[0])
+
     def wait(self, timeout: float = 10) -> int:
         """Its exit status, negative for a signal."""
-        if not select.select([self._pidfd], [], [], timeout)[0]:
+        if not self.ends_within(timeout):
             raise ProcessFailed(f"{self.name} still runs after {timeout} s\n{self.log_tail()}")
         return self._child.wait()
 
