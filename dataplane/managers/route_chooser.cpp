@@ -238,8 +238,11 @@ std::optional<Route> RouteChooser::target_route(const model::RouteTarget& t) con
                           config_.program_cluster_routes == ClusterRoutes::enabled_no_encap_only;
       return t.in_pool && agents ? direct_route(t) : std::nullopt;
     }
-    case model::Encap::ipip:
-      return std::nullopt;
+    case model::Encap::ipip: {  // there is no device for the rest
+      const bool agents = config_.program_cluster_routes == ClusterRoutes::enabled ||
+                          config_.program_cluster_routes == ClusterRoutes::enabled_ipip_only;
+      return t.same_subnet && agents ? direct_route(t) : std::nullopt;
+    }
   }
   return std::nullopt;
 }

@@ -68,6 +68,10 @@ class RoutePlane::Impl {
   void on_link(const link::LinkChangeSeen& seen);
   [[nodiscard]] Result<void> read_all();
   [[nodiscard]] Result<void> read_routes();
+  [[nodiscard]] std::vector<Prefix> interest() const;
+  [[nodiscard]] std::uint64_t interest_version() const {
+    return chooser_.interest_version() + routes_.taken_version();
+  }
   void refresh_filter();
   [[nodiscard]] Result<void> set_filter();
   void read_again();

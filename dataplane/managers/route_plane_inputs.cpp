@@ -10,6 +10,8 @@ namespace margay::dataplane {
 namespace {
 
 constexpr std::uint8_t kProtocolKernel = 2, kProtocolBoot = 3, kProtocolRa = 9;
+constexpr std::size_t kWatchedPlaces = 8;
+constexpr unsigned kLeastWatchedLength = 8;
 
 template <typename... F>
 struct Overloaded : F... {
@@ -207,25 +209,38 @@ Result<void> RoutePlane::Impl::read_routes() {
   return {};
 }
 
+// Places that others hold are watched, so that ours comes when theirs goes; but not many, and none
+// that has half the world in it: what is heard costs. The periodic audit does for the rest.
+std::vector<Prefix> RoutePlane::Impl::interest() const {
+  std::vector<Prefix> out = chooser_.interest();
+  std::size_t watched = 0;
+  for (const Prefix& dst : routes_.taken()) {
+    if (dst.length() < kLeastWatchedLength) continue;
+    if (watched++ == kWatchedPlaces) break;
+    out.push_back(dst);
+  }
+  return out;
+}
+
 // Until the first whole view tells what we have to do with, everything is heard and only counted.
 Result<void> RoutePlane::Impl::set_filter() {
-  filtered_interest_ = chooser_.interest_version();
+  filtered_interest_ = interest_version();
   std::vector<std::uint8_t> own{config_.agent_protocol, config_.device_protocol};
   if (config_.bgp) own.push_back(config_.bgp_protocol);
-  routes_.set_filter({own, {config_.metric_v4, config_.metric_v6}, chooser_.interest()});
+  routes_.set_filter({own, {config_.metric_v4, config_.metric_v6}, interest()});
   filtering_ = desired_in_sync_;
   return filtering_ ? monitor_.hear(routes_.filter()) : Result<void>();
 }
 
 // Other foreign routes matter now: the kernel is told first, then what it kept from us is read.
 void RoutePlane::Impl::refresh_filter() {
-  if (!desired_in_sync_ || filtered_interest_ == chooser_.interest_version()) return;
-  const auto interest = chooser_.interest();
-  const bool enough = filtering_ && std::ranges::all_of(interest, [this](const Prefix& p) {
+  if (!desired_in_sync_ || filtered_interest_ == interest_version()) return;
+  const std::vector<Prefix> wanted = interest();
+  const bool enough = filtering_ && std::ranges::all_of(wanted, [this](const Prefix& p) {
                         return routes_.filter().covers(p);
                       });
   if (enough) {
-    filtered_interest_ = chooser_.interest_version();
+    filtered_interest_ = interest_version();
     return;
   }
   const bool unheard = std::exchange(filtering_, false);

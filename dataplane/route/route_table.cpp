@@ -62,7 +62,12 @@ bool RouteTable::forget(const RouteKey& key) {
   retry_.clear(key);
   usurped_.erase(key);
   doubted_.erase(key);
+  give_up_place(key);
   return true;
+}
+
+void RouteTable::give_up_place(const RouteKey& key) {
+  if (!taken_.empty() && taken_.erase(key.dst) != 0) ++taken_version_;
 }
 
 bool RouteTable::installed(const RouteKey& key) const {
@@ -208,6 +213,7 @@ void RouteTable::plan(Table::Item& item, Clock::time_point now, netlink::Socket&
     const Route* taken = foreign_.at(key);
     if (taken != nullptr && !usurped_.contains(key)) {
       retry_.failed(key, EEXIST, place_taken(taken->protocol), now);
+      if (taken_.insert(key.dst).second) ++taken_version_;
       return;
     }
     const std::uint32_t seq = socket.next_seq();
@@ -281,6 +287,7 @@ void RouteTable::accept(const Write& write, Step& step) {
   }
   doubted_.erase(key);
   retry_.clear(key);
+  give_up_place(key);
   delta_.done(*write.item);
 }
 

@@ -73,6 +73,9 @@ class RouteTable {
   // Whether foreign routes were seen that are not remembered; since the last call.
   [[nodiscard]] bool take_disregarded() { return std::exchange(disregarded_, false); }
   [[nodiscard]] std::uint64_t foreign_version() const { return foreign_version_; }
+  // Destinations of wanted routes whose place a foreign one holds; the number tells of changes.
+  [[nodiscard]] const std::set<Prefix>& taken() const { return taken_; }
+  [[nodiscard]] std::uint64_t taken_version() const { return taken_version_; }
   [[nodiscard]] bool installed(const RouteKey& key) const;
   [[nodiscard]] const netlink::Route* wanted_at(const RouteKey& key) const {
     return delta_.wanted(key);
@@ -126,6 +129,9 @@ class RouteTable {
   Table delta_;
   reconcile::RetryList<RouteKey> retry_;
   std::map<RouteKey, Clock::time_point> held_;
+  void give_up_place(const RouteKey& key);
+  std::set<Prefix> taken_;
+  std::uint64_t taken_version_ = 0;
   std::set<RouteKey> usurped_;         // ours until somebody replaced it: we may take it back
   std::set<RouteKey> doubted_;         // the kernel says that something unknown stands there
   std::vector<netlink::Route> extra_;  // a second route of ours at one key

@@ -64,7 +64,7 @@ TEST_F(RoutePlaneForeign, what_leads_to_a_next_hop_matters_from_then_on) {
             "unicast 192.0.2.0/24 via 172.30.0.8 dev eth0 proto bird scope global metric 1024");
 }
 
-TEST_F(RoutePlaneForeign, a_far_place_that_a_daemon_holds_is_not_taken) {
+TEST_F(RoutePlaneForeign, a_far_place_that_a_daemon_holds_is_not_taken_until_it_is_free) {
   run("ip route add 192.0.2.0/24 via 172.30.0.9 proto bgp metric 1024;"
       "ip -6 route add 2001:db8:2::/48 via fd30::9 proto bgp metric 1024");
   ready();
@@ -75,7 +75,6 @@ TEST_F(RoutePlaneForeign, a_far_place_that_a_daemon_holds_is_not_taken) {
             "unicast 192.0.2.0/24 via 172.30.0.9 dev eth0 proto bgp scope global metric 1024");
   EXPECT_EQ(plane_->status().failures.at(0).sys_errno, EEXIST);
   run("ip route del 192.0.2.0/24; ip -6 route del 2001:db8:2::/48");
-  plane_->resync();  // as the audit does
   has_route("192.0.2.0/24",
             "unicast 192.0.2.0/24 via 172.30.0.2 dev eth0 proto bird scope global metric 1024");
   has_route("2001:db8:2::/48",
