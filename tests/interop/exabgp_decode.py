@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decodes UPDATE messages with ExaBGP: a line of hex each in, a line each out, in the words of
-differential_test.cpp. Four-byte AS numbers, both families, no path identifiers."""
+"""Decodes UPDATE messages with ExaBGP: a line each in, in hex, after a "+" with path identifiers; a
+line each out, in the words of differential_test.cpp. Four-byte AS numbers, both families."""
+import ipaddress
 import sys
 from unittest.mock import MagicMock
 
 from exabgp.bgp.message import IN, Update
 from exabgp.bgp.message.direction import Direction
+from exabgp.bgp.message.notification import Notify
 from exabgp.bgp.message.open.capability import Negotiated
+from exabgp.bgp.message.update.attribute import Attribute
 from exabgp.configuration.setup import environment
 from exabgp.protocol.family import AFI, SAFI
 
@@ -31,32 +34,43 @@ _WORDS = {1: ("origin", str), 2: ("path", path), 4: ("med", str), 5: ("pref", st
           32: ("large", lambda a: hexes(a.communities))}
 
 
-def agreed():
+def agreed(path_identifiers):
     negotiated = Negotiated(MagicMock())
     negotiated.asn4 = True
     negotiated.addpath = MagicMock()
-    negotiated.addpath.receive = lambda afi, safi: False
+    negotiated.addpath.receive = lambda afi, safi: path_identifiers
     negotiated.families = [(AFI.ipv4, SAFI.unicast), (AFI.ipv6, SAFI.unicast)]
     return negotiated
 
 
 def route(nlri):
-    if nlri.action == IN.WITHDRAWN:
-        return "-" + nlri.cidr.prefix()
-    return "+%s via %s" % (nlri.cidr.prefix(), nlri.nexthop)
+    number = nlri.path_info.path_info
+    name = str(ipaddress.ip_network(nlri.cidr.prefix(), strict=False)) + (" id %d" % int.from_bytes(number, "big") if number else "")
+    return "-" + name if nlri.action == IN.WITHDRAWN else "+%s via %s" % (name, nlri.nexthop)
 
 
 def describe(update):
+    if Attribute.CODE.INTERNAL_TREAT_AS_WITHDRAW in getattr(update, "attributes", ()):
+        return "withdraw"
+    if not update.nlris:
+        return ""
     words = sorted(route(nlri) for nlri in update.nlris)
     words += ["%s %s" % (name, text(update.attributes[code]))
               for code, (name, text) in _WORDS.items() if code in update.attributes]
     return "; ".join(words)
 
 
+def verdict(line):
+    negotiated = agreed(line.startswith("+"))
+    try:
+        return describe(Update.unpack_message(bytes.fromhex(line.lstrip("+"))[19:], Direction.IN,
+                                              negotiated))
+    except Notify:
+        return "reset"
+    except Exception as error:  # whatever it raises: it does not understand
+        return "error %s %s" % (type(error).__name__, str(error).replace("\n", " "))
+
+
 if __name__ == "__main__":
-    negotiated = agreed()
     for line in sys.stdin:
-        try:
-            print(describe(Update.unpack_message(bytes.fromhex(line)[19:], Direction.IN, negotiated)))
-        except Exception as error:  # whatever it raises: it does not understand
-            print("error %s %s" % (type(error).__name__, error))
+        print(verdict(line.strip()))
