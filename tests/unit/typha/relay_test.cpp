@@ -194,12 +194,12 @@ TEST_F(RelayTest, another_store_takes_the_place_of_the_one_before) {
 
 TEST_F(RelayTest, says_why_and_since_when_it_is_behind) {
   ASSERT_TRUE(run_until(loop_, [&] { return relay_->lag().has_value(); }));
+  const auto before = loop_.now();
   owner_.load({{"/a", "1"}}, 1);
   ASSERT_TRUE(run_until(loop_, [&] { return !relay_->lag(); }));
-  const auto before = loop_.now();
   owner_.stop();
   ASSERT_TRUE(run_until(loop_, [&] { return relay_->lag().has_value(); }));
-  EXPECT_GE(relay_->lag()->since, before - 5s);  // one beat
+  EXPECT_GE(relay_->lag()->since, before);
   EXPECT_FALSE(relay_->lag()->reason.empty());
   EXPECT_EQ(content_of(cache_).size(), 1U);
 }
