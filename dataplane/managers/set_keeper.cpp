@@ -99,7 +99,9 @@ void SetKeeper::apply(const model::SetUpdate& update) {
     }
     if (part.intervals) {
       change_intervals(update.id, part, f, update.replace, added, removed);
-      if (!entry.more && part.intervals->lengths() <= kMaxLengths) {
+      // Not at the bound already: the set of host addresses may come besides, and a set that
+      // hovers there is not written anew each time.
+      if (!entry.more && part.intervals->lengths() < kMaxLengths) {
         from_intervals(update.id, part, f);
       }
     } else {
