@@ -122,6 +122,11 @@ class Machines:
         self._processes.append(bird.process)
         return bird
 
+    def program(self, ns: Namespace, name: str, argv: list[str]) -> Process:
+        process = Process(ns, name, argv, self.dir)
+        self._processes.append(process)
+        return process
+
     def agent(self, ns: Namespace, name: str, resources: list[Resource],
               *arguments: str, env: dict[str, str] | None = None) -> FileAgent:
         agent = FileAgent(ns, name, self.dir, resources, *arguments, env=env)
