@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two reflectors of other makes, GoBGP and OpenBGPD, between two nodes: either one may be killed and
 come back, and neither the kernel's route nor a packet is lost. (BIRD and FRR in the same role, and
-all four beside a reflector of ours: tests/interop/daemons_test.cpp.)
+all four beside a reflector of ours: tests/interop/daemons_test.cpp.) Neither restarts gracefully: what
+it told goes with it.
 """
 import re
 import signal
@@ -19,7 +20,6 @@ POD, POD_ROUTE = "10.65.1.5", "10.65.1.5/32"
 
 
 def gobgp(directory):
-    """No graceful restart: what it told goes with it."""
     address = REFLECTORS["gobgp"]
     text = f'[global.config]\n as = {ASN}\n router-id = "{address}"\n'
     for client in NODES.values():
@@ -38,7 +38,8 @@ def openbgpd(directory):
     text = (f'AS {ASN}\nrouter-id {REFLECTORS["openbgpd"]}\nholdtime 9\nconnect-retry 1\n'
             'fib-update no\nnexthop qualify via default\n')
     for client in NODES.values():
-        text += f'neighbor {client} {{\n remote-as {ASN}\n route-reflector 1.0.0.1\n}}\n'
+        text += (f'neighbor {client} {{\n remote-as {ASN}\n route-reflector 1.0.0.1\n'
+                 ' announce restart no\n}\n')
     path = directory / "bgpd.conf"
     path.write_text(text + "allow from any\nallow to any\n")
     # Its unit gives it a folder to lock itself into; here that is in a /run of its own.
@@ -85,6 +86,9 @@ def test_nodes_lose_one_of_two_reflectors_and_nothing_else(machines):
     machines.until(lambda: observe.route(places["b"], POD_ROUTE) is not None)
     route = observe.route(places["b"], POD_ROUTE)
     assert (route.protocol, route.via) == (PROTOCOL_BGP, NODES["a"])
+    # Until then no route is taken away, whatever happens.
+    machines.until(lambda: '"initialSync": true' in agents["b"].ctl("show", "bgp", "-o", "json"), 40,
+                   lambda: agents["b"].ctl("show", "bgp", "-o", "json"))
     with Monitor(places["b"], nftables=False) as monitor:
         ping = machines.program(places["b"], "ping", ["ping", "-q", "-n", "-i", "0.005", POD])
         for rr, address in REFLECTORS.items():
