@@ -28,6 +28,7 @@ class BgpThread::Sink : public bgp::RouteSink {
     for (const bgp::RouteChange& change : changes) {
       dataplane::BgpRoute& route = out.emplace_back();
       route.dst = change.prefix;
+      route.metric = change.metric;
       if (!change.next_hops) continue;
       for (const Ip& hop : *change.next_hops) route.next_hops.push_back({hop, {}});
     }

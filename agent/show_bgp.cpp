@@ -121,6 +121,7 @@ std::string show_bgp(const bgp::SpeakerStatus& s) {
                             {"gracefulRestart", p.graceful},
                             {"gracefulNotification", p.graceful_notification},
                             {"established", p.counters.established},
+                            {"lost", p.counters.lost},
                             {"messagesIn", p.counters.messages_in},
                             {"messagesOut", p.counters.messages_out},
                             {"updatesIn", p.counters.updates_in},
@@ -182,6 +183,8 @@ std::string bgp_peer_metrics(const bgp::SpeakerStatus& s) {
   });
   each("margay_bgp_peer_established_total", "counter", "How often the session came up.",
        [&](const Peer& p) { page.add(p, p.counters.established); });
+  each("margay_bgp_peer_lost_total", "counter", "How often the session ended.",
+       [&](const Peer& p) { page.add(p, p.counters.lost); });
   each("margay_bgp_peer_last_error", "gauge", "1, with what the session last failed of.",
        [&](const Peer& p) {
          if (!p.last_error.empty()) page.add(p, 1, ",error=\"" + label_value(p.last_error) + "\"");

@@ -562,7 +562,7 @@ RibCounters Rib::counters(PeerId id) const {
 void Rib::dump_kernel(std::vector<RouteChange>& changes) const {
   for (DestId d = 0; d < dests_.end(); ++d) {
     if (dests_[d].hops != 0) {
-      changes.push_back({dests_.prefix(d), hops_->slots[dests_[d].hops].hops});
+      changes.push_back(hops_->change(dests_.prefix(d), dests_[d].hops));
     }
   }
 }

@@ -213,7 +213,7 @@ class Rib {
   KernelView view_;
   std::unordered_map<Prefix, Learnt> learnt_;
   std::vector<Candidate> scratch_;
-  std::vector<Ip> hops_scratch_;
+  std::pair<std::vector<Ip>, std::optional<std::uint32_t>> way_scratch_;
   std::vector<std::pair<std::uint32_t, AttrId>> named_scratch_;
   std::vector<std::pair<std::uint32_t, PeerId>> wanted_scratch_;
 };

@@ -48,14 +48,19 @@ std::uint32_t Rib::kernel_hops(const Prefix& prefix, std::size_t multipath) {
     multipath = scratch_.empty() ? 0 : select_best(scratch_);
   }
   if (multipath == 0 || scratch_[0].local || !kernel_.programs(prefix)) return 0;
-  auto& hops = hops_scratch_;
+  auto& [hops, metric] = way_scratch_;
   hops.clear();
+  metric.reset();
   for (std::size_t i = 0; i < multipath && hops.size() < config_.max_paths; ++i) {
     const Ip& hop = scratch_[i].attributes->next_hop;
     if (std::find(hops.begin(), hops.end(), hop) == hops.end()) hops.push_back(hop);
   }
   std::sort(hops.begin(), hops.end());
-  return hops_->intern(hops);
+  if (scratch_[0].elevated) {
+    const std::uint32_t preference = *scratch_[0].attributes->local_pref;
+    metric = preference < kPreferenceBase ? kPreferenceBase - preference : 1;
+  }
+  return hops_->intern(way_scratch_);
 }
 
 void Rib::select(DestId id, std::vector<RouteChange>& changes) {
@@ -71,7 +76,7 @@ void Rib::select(DestId id, std::vector<RouteChange>& changes) {
   const Prefix prefix = dests_.prefix(id);
   std::uint32_t hops = kernel_hops(prefix, multipath);
   if (hops != d.hops) {
-    changes.push_back({prefix, hops_->slots[hops].hops});
+    changes.push_back(hops_->change(prefix, hops));
     std::swap(d.hops, hops);
   }
   hops_->unref(hops);

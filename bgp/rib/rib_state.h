@@ -72,26 +72,32 @@ struct Rib::Group {
   std::vector<Memo> memo;
 };
 
-struct HopsHash {
-  std::size_t operator()(const std::vector<Ip>& hops) const {
-    std::size_t h = hops.size();
-    for (const auto& ip : hops) h = h * 0x9e3779b97f4a7c15ULL + std::hash<Ip>{}(ip);
+// Next hops, and the metric where it is not the usual one.
+using KernelWay = std::pair<std::vector<Ip>, std::optional<std::uint32_t>>;
+struct KernelWayHash {
+  std::size_t operator()(const KernelWay& way) const {
+    std::size_t h = way.first.size() + way.second.value_or(0);
+    for (const auto& ip : way.first) h = h * 0x9e3779b97f4a7c15ULL + std::hash<Ip>{}(ip);
     return h;
   }
 };
 
-// Interned sets of next hops, counted like attributes; id 0: none.
+// Interned ways, counted like attributes; id 0: none.
 struct Rib::NextHopSets {
   struct Slot {
     NextHops hops;
+    std::optional<std::uint32_t> metric;
     std::uint32_t refs = 0;
   };
   std::vector<Slot> slots{1};
   std::vector<std::uint32_t> free;
-  std::unordered_map<std::vector<Ip>, std::uint32_t, HopsHash> index;
+  std::unordered_map<KernelWay, std::uint32_t, KernelWayHash> index;
 
-  [[nodiscard]] std::uint32_t intern(const std::vector<Ip>& hops) {
-    if (const auto it = index.find(hops); it != index.end()) {
+  [[nodiscard]] RouteChange change(const Prefix& prefix, std::uint32_t id) const {
+    return {prefix, slots[id].hops, slots[id].metric};
+  }
+  [[nodiscard]] std::uint32_t intern(const KernelWay& way) {
+    if (const auto it = index.find(way); it != index.end()) {
       ++slots[it->second].refs;
       return it->second;
     }
@@ -103,14 +109,14 @@ struct Rib::NextHopSets {
       id = free.back();
       free.pop_back();
     }
-    slots[id] = {std::make_shared<const std::vector<Ip>>(hops), 1};
-    index.emplace(hops, id);
+    slots[id] = {std::make_shared<const std::vector<Ip>>(way.first), way.second, 1};
+    index.emplace(way, id);
     return id;
   }
   void unref(std::uint32_t id) {
     if (id == 0 || --slots[id].refs != 0) return;
-    index.erase(*slots[id].hops);
-    slots[id].hops = nullptr;
+    index.erase({*slots[id].hops, slots[id].metric});
+    slots[id] = {};
     free.push_back(id);
   }
 };

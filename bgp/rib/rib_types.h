@@ -24,6 +24,9 @@ using NextHops = std::shared_ptr<const std::vector<Ip>>;
 struct RouteChange {
   Prefix prefix;
   NextHops next_hops;  // null: the route is gone
+  // Of a route that is to win over others in the kernel, those of our own workloads among them: it
+  // came with a LOCAL_PREF above the normal one (a workload that moves). Absent: the usual.
+  std::optional<std::uint32_t> metric = {};
 };
 
 // A prefix that this node announces by itself; its next hop is the session's own address.

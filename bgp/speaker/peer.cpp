@@ -248,6 +248,7 @@ void SpeakerPeer::sweep_after(Channel& channel, std::chrono::seconds wait) {
 
 void SpeakerPeer::session_down(bool graceful) {
   const Negotiated& n = fsm_.negotiated();
+  ++counters_.lost;
   sync_timer_.reset();
   for (auto& channel : channels_) {
     channel.stale_timer.reset();

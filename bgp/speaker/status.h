@@ -21,6 +21,7 @@ struct PeerCounters {
   std::uint64_t messages_in = 0, messages_out = 0;
   std::uint64_t updates_in = 0, updates_out = 0;
   std::uint64_t established = 0;        // how often the session came up
+  std::uint64_t lost = 0;               // and how often it ended
   std::uint64_t prefixes_in = 0;        // held now, before the import filters
   std::uint64_t prefixes_accepted = 0;  // held now, after them
   std::uint64_t prefixes_out = 0;       // advertised now

@@ -171,7 +171,11 @@ std::vector<Prefix> RouteChooser::take_dirty() { return std::exchange(dirty_, {}
 // --- choice ----------------------------------------------------------------------------------
 
 std::optional<Route> RouteChooser::choose(const Prefix& dst) const {
-  if (auto route = workload_route(dst)) return route;
+  if (auto route = workload_route(dst)) {
+    // It moves: where it says that it is now wins, for as long as it says so.
+    auto elsewhere = bgp_route(dst);
+    return elsewhere && elsewhere->metric < route->metric ? elsewhere : route;
+  }
   const auto it = targets_.find(dst);
   const model::RouteTarget* target = it == targets_.end() ? nullptr : &it->second;
   if (target != nullptr) {

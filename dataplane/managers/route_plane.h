@@ -66,7 +66,7 @@ struct BgpRoute {
   Prefix dst;
   std::vector<BgpNextHop> next_hops;
   bool blackhole = false;
-  std::optional<std::uint32_t> metric;  // absent: the configured one
+  std::optional<std::uint32_t> metric;  // absent: the configured one; lower: wins over workloads
 };
 
 // A link of this node as the kernel shows it.

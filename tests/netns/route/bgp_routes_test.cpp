@@ -55,6 +55,25 @@ TEST_F(RoutePlaneBgp, next_hops_resolve_through_connected_and_other_routes) {
   EXPECT_EQ(plane_->status().repairs, 0U);
 }
 
+TEST_F(RoutePlaneBgp, a_workload_that_moves_away_is_followed_while_it_says_so) {
+  add_pod("cali1");
+  ready();
+  apply({workload("w", "cali1", {"10.65.1.5/32"})});
+  const char* here = "unicast 10.65.1.5 dev cali1 proto 80 scope link metric 1024";
+  has_route("10.65.1.5/32", here);
+  BgpRoute there = via("10.65.1.5/32", {"172.30.0.2"});
+  plane_->replace_bgp_routes({there});
+  ASSERT_TRUE(until([this] { return plane_->status().bgp_routes == 1; }));
+  has_route("10.65.1.5/32", here);
+  there.metric = 512;
+  plane_->replace_bgp_routes({there});
+  has_route("10.65.1.5/32",
+            "unicast 10.65.1.5 via 172.30.0.2 dev eth0 proto bird scope global metric 512");
+  there.next_hops.clear();
+  plane_->replace_bgp_routes({there});
+  has_route("10.65.1.5/32", here);
+}
+
 TEST_F(RoutePlaneBgp, several_next_hops_become_one_multipath_route) {
   ready();
   plane_->replace_bgp_routes(

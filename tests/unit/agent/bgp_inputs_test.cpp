@@ -71,6 +71,7 @@ TEST(BgpMetrics, are_by_peer_and_say_what_is_wrong) {
   down.name = "Global_10_0_0_9";
   down.state = "start";
   down.fsm = "Passive";
+  down.counters.lost = 3;
   down.last_error = "Received: \"no\"";
   const std::string text = bgp_peer_metrics(status);
   for (const char* line :
@@ -79,6 +80,7 @@ TEST(BgpMetrics, are_by_peer_and_say_what_is_wrong) {
         "margay_bgp_peer_state{peer=\"Mesh_10_0_0_2\"} 6\n",
         "margay_bgp_peer_state{peer=\"Global_10_0_0_9\"} 3\n",
         "margay_bgp_peer_prefixes{peer=\"Mesh_10_0_0_2\",kind=\"received\"} 5\n",
+        "margay_bgp_peer_lost_total{peer=\"Global_10_0_0_9\"} 3\n",
         "margay_bgp_peer_messages_total{peer=\"Mesh_10_0_0_2\",direction=\"out\"} 9\n",
         "margay_bgp_peer_last_error{peer=\"Global_10_0_0_9\",error=\"Received: \\\"no\\\"\"} "
         "1\n"}) {

@@ -120,6 +120,7 @@ class RibBench {
     for (auto& c : changes) {
       if (c.next_hops) {
         kernel[c.prefix] = *c.next_hops;
+        metrics[c.prefix] = c.metric;
       } else {
         kernel.erase(c.prefix);
       }
@@ -191,6 +192,7 @@ class RibBench {
   std::map<PeerId, int> ends, marks, withdrawals, announcements;
   std::set<PeerId> asleep;
   std::map<Prefix, std::vector<Ip>> kernel;
+  std::map<Prefix, std::optional<std::uint32_t>> metrics;  // of what was or is in it
 };
 
 using Set = std::set<std::string>;

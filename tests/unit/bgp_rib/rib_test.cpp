@@ -99,6 +99,32 @@ TEST(Rib, own_routes_win_unless_the_other_is_elevated) {
   EXPECT_EQ(b.kernel.size(), 1U);
 }
 
+TEST(Rib, a_preference_above_the_normal_one_becomes_a_metric_below_it) {
+  struct Row {
+    std::optional<std::uint32_t> preference;
+    std::optional<std::uint32_t> metric;
+  };
+  const Row rows[] = {{std::nullopt, std::nullopt},
+                      {100, std::nullopt},
+                      {kPreferenceBase - kNormalPriority, std::nullopt},
+                      {kPreferenceBase - 1023, 1023},
+                      {kPreferenceBase - 512, 512},
+                      {kPreferenceBase, 1},
+                      {0xffffffff, 1}};
+  const auto p = prefix("10.65.1.7/32");
+  RibBench b;
+  const auto from = b.peer(2);
+  for (const auto& row : rows) {
+    SCOPED_TRACE(row.preference.value_or(0));
+    auto a = attributes("10.1.0.2");
+    a.local_pref = row.preference;
+    b.announce(from, {p.to_string()}, a);
+    b.settle();
+    EXPECT_EQ(b.kernel[p], Hops{ip("10.1.0.2")});
+    EXPECT_EQ(b.metrics[p], row.metric);
+  }
+}
+
 TEST(Rib, keeps_stale_routes_until_they_are_swept) {
   RibBench b;
   const auto p = b.peer(2);

@@ -104,6 +104,7 @@ TEST_F(SpeakerTest, hold_timer_takes_the_routes_of_a_peer_that_died) {
   for (int i = 0; i < 141 && at_one().state == "up"; ++i) loop_.advance(1s);
   EXPECT_TRUE(one_.sink.routes.empty());
   EXPECT_EQ(at_one().info, "Idle BGP Error: Hold timer expired");
+  EXPECT_EQ(at_one().counters.lost, 1U);
   net_.mend(ip("10.0.0.1"), ip("10.0.0.2"));
   loop_.advance(60s);
   EXPECT_EQ(at_one().state, "up");
