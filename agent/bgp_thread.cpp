@@ -29,8 +29,7 @@ class BgpThread::Sink : public bgp::RouteSink {
       dataplane::BgpRoute& route = out.emplace_back();
       route.dst = change.prefix;
       route.metric = change.metric;
-      if (!change.next_hops) continue;
-      for (const Ip& hop : *change.next_hops) route.next_hops.push_back({hop, {}});
+      if (change.next_hops) route.next_hops = translated(change.next_hops);
     }
     routes_->replace_bgp_routes(std::move(out));
   }
@@ -39,7 +38,20 @@ class BgpThread::Sink : public bgp::RouteSink {
   }
 
  private:
+  // Most routes have the very next hops of the one before.
+  const dataplane::BgpNextHops& translated(const bgp::NextHops& hops) {
+    if (hops == last_) return last_translated_;
+    std::vector<dataplane::BgpNextHop> out;
+    out.reserve(hops->size());
+    for (const Ip& hop : *hops) out.push_back({hop, {}});
+    last_ = hops;
+    last_translated_ = std::make_shared<const std::vector<dataplane::BgpNextHop>>(std::move(out));
+    return last_translated_;
+  }
+
   RouteThread* routes_;
+  bgp::NextHops last_;
+  dataplane::BgpNextHops last_translated_;
 };
 
 BgpThread::BgpThread(health::Health& health, metrics::Registry& registry, RouteThread* routes,

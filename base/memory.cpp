@@ -32,6 +32,7 @@ void share_one_heap() {
   mallopt(M_ARENA_MAX, 1);
   // Fixed: by default each large buffer freed raises it, until large ones stay in the heap.
   mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+  mallopt(M_TOP_PAD, 1024 * 1024);  // a heap that grows asks the system seldom
 }
 
 void give_back_heap() { malloc_trim(0); }

@@ -16,19 +16,17 @@ constexpr unsigned kNetworkV4 = 24, kNetworkV6 = 64;
 
 }  // namespace
 
-bool BgpRoutes::set(BgpRoute route) {
-  std::vector<BgpNextHop>& hops = route.next_hops;
-  if (hops.empty() && !route.blackhole) {
+bool BgpRoutes::set(const BgpRoute& route) {
+  const bool none = !route.next_hops || route.next_hops->empty();
+  if (none && !route.blackhole) {
     const auto it = routes_.find(route.dst);
     if (it == routes_.end()) return false;
     release(it->second.hops);
     routes_.erase(it);
     return true;
   }
-  if (route.blackhole) hops.clear();
-  std::ranges::sort(hops);
-  hops.erase(std::unique(hops.begin(), hops.end()), hops.end());
-  const Entry entry{intern(std::move(hops)), route.blackhole, route.metric};
+  const SetId hops = none || route.blackhole ? intern({}) : intern_again(route.next_hops);
+  const Entry entry{hops, route.blackhole, route.metric};
   const auto [it, fresh] = routes_.try_emplace(route.dst, entry);
   if (fresh) return true;
   const bool changed = it->second != entry;
@@ -37,7 +35,20 @@ bool BgpRoutes::set(BgpRoute route) {
   return changed;
 }
 
+BgpRoutes::SetId BgpRoutes::intern_again(const BgpNextHops& hops) {
+  if (hops != last_) {
+    const SetId id = intern(*hops);
+    last_ = hops;
+    last_id_ = id;
+    return id;
+  }
+  ++sets_[last_id_].users;
+  return last_id_;
+}
+
 BgpRoutes::SetId BgpRoutes::intern(std::vector<BgpNextHop> hops) {
+  std::ranges::sort(hops);
+  hops.erase(std::unique(hops.begin(), hops.end()), hops.end());
   const auto it = ids_.find(hops);
   if (it != ids_.end()) {
     ++sets_[it->second].users;
@@ -59,6 +70,7 @@ BgpRoutes::SetId BgpRoutes::intern(std::vector<BgpNextHop> hops) {
 void BgpRoutes::release(SetId id) {
   HopSet& set = sets_[id];
   if (--set.users != 0) return;
+  if (id == last_id_) last_.reset();
   ids_.erase(set.hops);
   count_networks(set.hops, false);
   set = {};

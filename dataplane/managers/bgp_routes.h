@@ -25,7 +25,7 @@ class BgpRoutes {
       : config_(config), links_(links), foreign_(foreign), workloads_(workloads) {}
 
   // True when that changed something.
-  bool set(BgpRoute route);
+  bool set(const BgpRoute& route);
   // The kernel changed: resolves again, and returns the destinations whose way is another now.
   [[nodiscard]] std::vector<Prefix> refresh();
 
@@ -56,6 +56,8 @@ class BgpRoutes {
     friend bool operator==(const Entry&, const Entry&) = default;
   };
   [[nodiscard]] SetId intern(std::vector<BgpNextHop> hops);
+  // Most routes have the very next hops of the one before.
+  [[nodiscard]] SetId intern_again(const BgpNextHops& hops);
   void count_networks(const std::vector<BgpNextHop>& hops, bool add);
   void release(SetId id);
   [[nodiscard]] std::vector<netlink::NextHop> resolve(const std::vector<BgpNextHop>& hops) const;
@@ -71,6 +73,8 @@ class BgpRoutes {
   std::map<std::vector<BgpNextHop>, SetId> ids_;
   std::vector<HopSet> sets_;
   std::vector<SetId> free_;
+  BgpNextHops last_;  // null: last_id_ means nothing
+  SetId last_id_ = 0;
   std::map<Prefix, std::size_t> networks_;  // how many sets lead through each
   std::uint64_t networks_version_ = 0;
 };

@@ -124,9 +124,8 @@ void RouteChooser::remove_pool(const Prefix& cidr) {
   mark(bgp_.all());
 }
 
-void RouteChooser::set_bgp(BgpRoute route) {
-  const Prefix dst = route.dst;
-  if (bgp_.set(std::move(route))) dirty_.push_back(dst);
+void RouteChooser::set_bgp(const BgpRoute& route) {
+  if (bgp_.set(route)) dirty_.push_back(route.dst);
 }
 
 void RouteChooser::mark_targets(Family family) {

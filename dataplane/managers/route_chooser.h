@@ -43,7 +43,7 @@ class RouteChooser {
   void set(const model::DesiredPool& pool);
   void remove_pool(const Prefix& cidr);
   void set(const model::EncapInUse& encap) { encap_ = encap; }
-  void set_bgp(BgpRoute route);
+  void set_bgp(const BgpRoute& route);
 
   // The outside changed.
   void interface_changed(const std::string& name);

@@ -62,9 +62,11 @@ struct BgpNextHop {
   std::string interface;
   friend auto operator<=>(const BgpNextHop&, const BgpNextHop&) = default;
 };
+// Shared by the routes that have the same, so that no route costs an allocation on its way here.
+using BgpNextHops = std::shared_ptr<const std::vector<BgpNextHop>>;
 struct BgpRoute {
   Prefix dst;
-  std::vector<BgpNextHop> next_hops;
+  BgpNextHops next_hops;  // null: none
   bool blackhole = false;
   std::optional<std::uint32_t> metric;  // absent: the configured one; lower: wins over workloads
 };

@@ -124,7 +124,7 @@ void RoutePlane::Impl::replace_bgp_routes(std::vector<BgpRoute> routes) {
 
 void RoutePlane::Impl::take_bgp(std::size_t max) {
   while (max-- > 0 && !bgp_queue_.empty()) {
-    chooser_.set_bgp(std::move(bgp_queue_.front()));
+    chooser_.set_bgp(bgp_queue_.front());
     bgp_queue_.pop_front();
   }
 }

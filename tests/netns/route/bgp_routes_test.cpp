@@ -11,10 +11,9 @@ using model::Encap;
 class RoutePlaneBgp : public PlaneTest {
  protected:
   static BgpRoute via(const std::string& dst, const std::vector<std::string>& hops) {
-    BgpRoute r;
-    r.dst = prefix(dst);
-    for (const std::string& hop : hops) r.next_hops.push_back({ip(hop), ""});
-    return r;
+    std::vector<dataplane::BgpNextHop> list;
+    for (const std::string& hop : hops) list.push_back({ip(hop), ""});
+    return {prefix(dst), next_hops(std::move(list)), false, {}};
   }
   void ready() {
     open();
@@ -69,7 +68,7 @@ TEST_F(RoutePlaneBgp, a_workload_that_moves_away_is_followed_while_it_says_so) {
   plane_->replace_bgp_routes({there});
   has_route("10.65.1.5/32",
             "unicast 10.65.1.5 via 172.30.0.2 dev eth0 proto bird scope global metric 512");
-  there.next_hops.clear();
+  there.next_hops = nullptr;
   plane_->replace_bgp_routes({there});
   has_route("10.65.1.5/32", here);
 }
@@ -104,7 +103,7 @@ TEST_F(RoutePlaneBgp, several_next_hops_become_one_multipath_route) {
 TEST_F(RoutePlaneBgp, link_local_next_hop_ipv6_next_hop_for_ipv4_blackhole_and_metric) {
   ready();
   BgpRoute six = via("fd01::/32", {});
-  six.next_hops = {{ip("fe80::2"), "eth0"}};
+  six.next_hops = next_hops({{ip("fe80::2"), "eth0"}});
   BgpRoute hole = via("10.5.0.0/16", {});
   hole.blackhole = true;
   BgpRoute weighed = via("10.6.0.0/16", {"172.30.0.2"});

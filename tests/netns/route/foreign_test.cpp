@@ -16,10 +16,7 @@ class RoutePlaneForeign : public PlaneTest {
     ASSERT_TRUE(settled());
   }
   static BgpRoute via(const std::string& dst, const std::string& hop) {
-    BgpRoute r;
-    r.dst = prefix(dst);
-    r.next_hops.push_back({ip(hop), ""});
-    return r;
+    return {prefix(dst), next_hops({{ip(hop), ""}}), false, {}};
   }
   bool remembers(const std::string& dst) const {
     return std::ranges::any_of(plane_->kernel_routes(),

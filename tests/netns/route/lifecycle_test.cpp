@@ -126,7 +126,8 @@ TEST_F(RoutePlaneLife, settings_of_a_workload_interface) {
 TEST_F(RoutePlaneLife, a_pool_switched_between_vxlan_and_none_follows_live) {
   open();
   const auto block = [](Encap encap) { return remote("10.65.2.0/26", "n2", "172.30.0.2", encap); };
-  plane_->replace_bgp_routes({{prefix("10.65.2.0/26"), {{ip("172.30.0.2"), ""}}, false, {}}});
+  plane_->replace_bgp_routes(
+      {{prefix("10.65.2.0/26"), next_hops({{ip("172.30.0.2"), ""}}), false, {}}});
   plane_->bgp_synced();
   const std::string tunnelled =
       "unicast 10.65.2.0/26 via 10.65.9.2 dev vxlan.calico proto 80 scope global metric 1024 "

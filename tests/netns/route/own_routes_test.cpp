@@ -67,7 +67,7 @@ TEST_F(RoutePlaneOwn, routes_of_bgp_are_not_among_them) {
   ready();
   dataplane::BgpRoute r;
   r.dst = prefix("192.0.2.0/24");
-  r.next_hops = {{ip("172.30.0.9"), ""}};
+  r.next_hops = next_hops({{ip("172.30.0.9"), ""}});
   plane_->replace_bgp_routes({r});
   ASSERT_TRUE(until([] { return !route("192.0.2.0/24").empty(); }));
   told(all_);

@@ -91,6 +91,10 @@ class PlaneTest : public NetnsTest {
   }
   void TearDown() override { plane_.reset(); }
 
+  static dataplane::BgpNextHops next_hops(std::vector<dataplane::BgpNextHop> list) {
+    return std::make_shared<const std::vector<dataplane::BgpNextHop>>(std::move(list));
+  }
+
   void open(dataplane::RouteConfig config = {}) {
     dataplane::RoutePlaneEvents events;
     events.on_interface = [this](const dataplane::InterfaceState& s) { seen_.push_back(s); };

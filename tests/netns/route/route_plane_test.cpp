@@ -143,7 +143,8 @@ TEST_F(RoutePlane, a_restart_on_an_up_to_date_kernel_sends_nothing) {
     return changes;
   };
   open();
-  plane_->replace_bgp_routes({{prefix("10.99.0.0/16"), {{ip("172.30.0.9"), ""}}, false, {}}});
+  plane_->replace_bgp_routes(
+      {{prefix("10.99.0.0/16"), next_hops({{ip("172.30.0.9"), ""}}), false, {}}});
   plane_->bgp_synced();
   apply(all());
   ASSERT_TRUE(settled());
@@ -157,7 +158,8 @@ TEST_F(RoutePlane, a_restart_on_an_up_to_date_kernel_sends_nothing) {
   open();
   apply(all());
   ASSERT_TRUE(settled());
-  plane_->replace_bgp_routes({{prefix("10.99.0.0/16"), {{ip("172.30.0.9"), ""}}, false, {}}});
+  plane_->replace_bgp_routes(
+      {{prefix("10.99.0.0/16"), next_hops({{ip("172.30.0.9"), ""}}), false, {}}});
   plane_->bgp_synced();
   idle(std::chrono::milliseconds(50));
   int messages = 0;

@@ -85,9 +85,11 @@ void RoutePlaneHistory::something(std::mt19937& rng) {
       std::ranges::sort(hops);
       hops.erase(std::unique(hops.begin(), hops.end()), hops.end());
       bgp[n] = hops;
+      std::vector<dataplane::BgpNextHop> list;
+      for (const int h : hops) list.push_back({ip("172.30.0." + std::to_string(h)), ""});
       BgpRoute r;
       r.dst = prefix("10." + std::to_string(100 + n) + ".0.0/16");
-      for (const int h : hops) r.next_hops.push_back({ip("172.30.0." + std::to_string(h)), ""});
+      r.next_hops = next_hops(std::move(list));
       plane_->replace_bgp_routes({r});
       break;
     }
@@ -154,7 +156,7 @@ TEST_F(RoutePlaneScale, a_hundred_thousand_routes) {
   std::vector<BgpRoute> all(kRoutes), none(kRoutes);
   for (std::uint32_t i = 0; i < kRoutes; ++i) {
     all[i].dst = none[i].dst = dst(i);
-    all[i].next_hops = {{Ip::v4(0xac1e0002U + i % 8), ""}};
+    all[i].next_hops = next_hops({{Ip::v4(0xac1e0002U + i % 8), ""}});
   }
   const auto finished = [&](std::size_t installed) {
     return until(
