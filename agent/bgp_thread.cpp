@@ -13,6 +13,7 @@ namespace {
 
 // Of a storm of changes in the kernel the speaker is told a few times a second.
 constexpr std::chrono::milliseconds kLearnDelay{50};
+constexpr std::chrono::seconds kStart{30};  // how long all sessions are waited for
 
 }  // namespace
 
@@ -54,6 +55,12 @@ class BgpThread::Sink : public bgp::RouteSink {
   dataplane::BgpNextHops last_translated_;
 };
 
+bool bgp_ready(const bgp::SpeakerSummary& now, Clock::duration since_start) {
+  if (now.peers == 0) return true;
+  if (since_start < kStart) return now.established == now.peers && !now.restarting;
+  return now.established > 0;
+}
+
 BgpThread::BgpThread(health::Health& health, metrics::Registry& registry, RouteThread* routes,
                      bool restarting)
     : health_(health),
@@ -62,7 +69,7 @@ BgpThread::BgpThread(health::Health& health, metrics::Registry& registry, RouteT
       transport_(std::make_unique<bgp::TcpTransport>(loop_)) {
   bgp::SpeakerOptions options;
   options.restarting = restarting;
-  options.on_session = [this] { report(); };
+  options.on_summary = [this] { report(); };
   speaker_ = std::make_unique<bgp::Speaker>(loop_, *transport_, *sink_, registry, options);
   loop_.post([this] {
     heartbeat_ = std::make_unique<Heartbeat>(loop_, health_, kSubsystem, [this] { report(); });
@@ -103,8 +110,8 @@ void BgpThread::report() {
   std::string detail =
       std::to_string(now.established) + " of " + std::to_string(now.peers) + " peers up";
   if (!now.listen_error.empty()) detail += "; " + now.listen_error;
-  // As Calico's probe: ready with no peers, or with at least one established.
-  health_.report(kSubsystem, now.peers == 0 || now.established > 0, std::move(detail));
+  if (now.restarting) detail += "; waits for their routes after a restart";
+  health_.report(kSubsystem, bgp_ready(now, loop_.now() - started_), std::move(detail));
 }
 
 void BgpThread::learn() {

@@ -13,6 +13,10 @@
 
 namespace margay::agent {
 
+// As Calico's probe: without peers at once; for half a minute with all of
+// them, whose routes have come if this is a restart; from then on with one.
+[[nodiscard]] bool bgp_ready(const bgp::SpeakerSummary& now, Clock::duration since_start);
+
 class BgpThread {
  public:
   static constexpr std::string_view kSubsystem = "bgp";
@@ -40,6 +44,7 @@ class BgpThread {
   health::Health& health_;
   RouteThread* routes_;
   AsioLoop loop_{"bgp"};
+  const Clock::time_point started_ = loop_.now();
   std::unique_ptr<bgp::RouteSink> sink_;
   std::unique_ptr<bgp::Transport> transport_;
   std::unique_ptr<bgp::Speaker> speaker_;

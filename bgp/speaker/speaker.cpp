@@ -292,7 +292,7 @@ void Speaker::Impl::session_changed(const std::string& peer, bool up, const std:
   } else {
     log::info("bgp_session_down", kv("peer", peer), kv("reason", reason));
   }
-  if (options_.on_session) options_.on_session();
+  if (options_.on_summary) options_.on_summary();
 }
 
 void Speaker::Impl::count(Counted& peer, bool up) {
@@ -369,6 +369,7 @@ void Speaker::Impl::finish_restart() {
   for (auto& [name, entry] : peers_) entry.peer->end_restart();
   rib_.set_deferred(false);
   work_arrived();
+  if (options_.on_summary) options_.on_summary();
 }
 
 void Speaker::Impl::finish_initial_sync() {
@@ -386,7 +387,7 @@ void Speaker::Impl::finish_initial_sync() {
 // --- status ----------------------------------------------------------------------------------
 
 SpeakerSummary Speaker::Impl::summary() const {
-  return {peers_.size(), established_, listen_error_};
+  return {peers_.size(), established_, restarting_, listen_error_};
 }
 
 SpeakerStatus Speaker::Impl::status() const {

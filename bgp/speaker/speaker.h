@@ -28,8 +28,9 @@ struct SpeakerOptions {
   std::chrono::seconds absent_limit{15};
   // How long peers have to send their routes before initial_sync_done() comes regardless.
   std::chrono::seconds initial_sync_limit{120};
-  std::uint64_t seed = 0;                 // of the jitter; 0: taken from the system
-  std::function<void()> on_session = {};  // one has come up or gone: summary() says how many are up
+  std::uint64_t seed = 0;  // of the jitter; 0: taken from the system
+  // summary() says something else: a session has come up or gone, or the restart is over.
+  std::function<void()> on_summary = {};
 };
 
 class Speaker {

@@ -50,6 +50,7 @@ struct PeerStatus {
 // What readiness needs every few seconds, at any number of peers.
 struct SpeakerSummary {
   std::size_t peers = 0, established = 0;
+  bool restarting = false;  // routes wait for the peers' (SpeakerOptions::restarting)
   std::string listen_error;
 };
 

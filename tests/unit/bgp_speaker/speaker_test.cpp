@@ -39,7 +39,7 @@ class SpeakerTest : public testing::Test {
   SpeakerConfig one_config_, two_config_;
   std::vector<std::size_t> told_;  // sessions of the first, whenever it told of a change
   SimNode one_{
-      loop_, net_, {ip("10.0.0.1")}, {.seed = 1, .on_session = [this] {
+      loop_, net_, {ip("10.0.0.1")}, {.seed = 1, .on_summary = [this] {
                                         told_.push_back(one_.speaker.summary().established);
                                       }}};
   SimNode two_{loop_, net_, {ip("10.0.0.2")}, {.seed = 2}};
