@@ -196,7 +196,7 @@ class Delta {
     }
     if (!e.differs()) return;
     const std::size_t lane = Order::of(e.wanted());
-    if ((e.queued_ >> lane & 1U) != 0) return;
+    if ((unsigned{e.queued_} >> lane & 1U) != 0) return;
     e.queued_ = static_cast<std::uint8_t>(e.queued_ | 1U << lane);
     queues_[lane].push_back(&item);
   }
