@@ -2,6 +2,7 @@
 #include "bgp/fsm/fsm.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace margay::bgp {
 namespace {
