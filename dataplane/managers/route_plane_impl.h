@@ -128,7 +128,7 @@ class RoutePlane::Impl {
   std::unordered_map<Prefix, IfIndex, PrefixHash>
       local_owner_;                      // the interface that last had the address
   std::unordered_set<Prefix> told_own_;  // routes of ours that others know to stand
-  std::vector<Prefix> untold_;           // and what may have changed of them
+  std::unordered_set<Prefix> untold_;    // and what may have changed of them
   std::set<std::string> touched_interfaces_;
   std::map<std::string, InterfaceWants> interface_wants_;
   VtepBook vteps_[2];

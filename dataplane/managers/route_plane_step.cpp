@@ -121,7 +121,7 @@ void RoutePlane::Impl::note_owner(const Prefix& dst, const std::optional<netlink
 
 void RoutePlane::Impl::note_own(const Prefix& dst, const std::optional<netlink::Route>& route) {
   const bool own = route && route->protocol != config_.bgp_protocol;
-  if (own || (!told_own_.empty() && told_own_.contains(dst))) untold_.push_back(dst);
+  if (own || (!told_own_.empty() && told_own_.contains(dst))) untold_.insert(dst);
 }
 
 // Wanted, and of the kind that others are told of.
