@@ -16,7 +16,7 @@ bool martian(const Prefix& p) {
 
 }  // namespace
 
-Rib::Rib() : export_({}), kernel_({}), hops_(std::make_unique<NextHopSets>()) {
+Rib::Rib() : export_({}), kernel_({}), ways_(std::make_unique<KernelWays>()) {
   for (PeerId id = 0; id < kFirstPeer; ++id) {
     peers_.push_back(std::make_unique<Peer>());
     peers_[id]->up = true;
@@ -562,7 +562,7 @@ RibCounters Rib::counters(PeerId id) const {
 void Rib::dump_kernel(std::vector<RouteChange>& changes) const {
   for (DestId d = 0; d < dests_.end(); ++d) {
     if (dests_[d].hops != 0) {
-      changes.push_back(hops_->change(dests_.prefix(d), dests_[d].hops));
+      changes.push_back(ways_->change(dests_.prefix(d), dests_[d].hops));
     }
   }
 }

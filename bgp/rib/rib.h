@@ -140,7 +140,7 @@ class Rib {
  private:
   struct Peer;
   struct Group;
-  struct NextHopSets;
+  struct KernelWays;
 
   // rib.cpp: peers, what comes in, background work.
   void mark(DestId id);
@@ -201,7 +201,7 @@ class Rib {
   std::vector<DestId> released_;
   std::vector<std::unique_ptr<Peer>> peers_;  // ourselves, the kernel, peers
   std::vector<std::unique_ptr<Group>> groups_;
-  std::unique_ptr<NextHopSets> hops_;
+  std::unique_ptr<KernelWays> ways_;
   std::vector<DestId> dirty_;
   std::size_t dirty_at_ = 0;
   bool deferred_ = false;

@@ -39,7 +39,7 @@ std::vector<Rib::Ranked> Rib::ranking(DestId dest) {
   return out;
 }
 
-NextHops Rib::programmed(DestId dest) const { return hops_->slots[dests_[dest].hops].hops; }
+NextHops Rib::programmed(DestId dest) const { return ways_->slots[dests_[dest].hops].hops; }
 
 Withheld Rib::withheld(PeerId to, DestId dest, PathId id) const {
   const Group* g = peer(to).group;

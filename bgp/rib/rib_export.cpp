@@ -60,7 +60,7 @@ std::uint32_t Rib::kernel_hops(const Prefix& prefix, std::size_t multipath) {
     const std::uint32_t preference = *scratch_[0].attributes->local_pref;
     metric = preference < kPreferenceBase ? kPreferenceBase - preference : 1;
   }
-  return hops_->intern(way_scratch_);
+  return ways_->intern(way_scratch_);
 }
 
 void Rib::select(DestId id, std::vector<RouteChange>& changes) {
@@ -76,10 +76,10 @@ void Rib::select(DestId id, std::vector<RouteChange>& changes) {
   const Prefix prefix = dests_.prefix(id);
   std::uint32_t hops = kernel_hops(prefix, multipath);
   if (hops != d.hops) {
-    changes.push_back(hops_->change(prefix, hops));
+    changes.push_back(ways_->change(prefix, hops));
     std::swap(d.hops, hops);
   }
-  hops_->unref(hops);
+  ways_->unref(hops);
   const bool another = best != d.best || source != d.best_peer;
   prefixes_ += best != kNoAttr ? 1U : 0U;
   prefixes_ -= d.best != kNoAttr ? 1U : 0U;

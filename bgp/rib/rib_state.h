@@ -83,7 +83,7 @@ struct KernelWayHash {
 };
 
 // Interned ways, counted like attributes; id 0: none.
-struct Rib::NextHopSets {
+struct Rib::KernelWays {
   struct Slot {
     NextHops hops;
     std::optional<std::uint32_t> metric;
