@@ -53,6 +53,17 @@ class DaemonTest : public testing::TestWithParam<test::Kind> {
   [[nodiscard]] bool until(F done) {
     return run_until(loop_, done);
   }
+  // Waits until `done` holds of our side; the daemon is asked for its own view meanwhile, as an
+  // operator would.
+  template <typename F>
+  [[nodiscard]] testing::AssertionResult meets(const OurSide& us, F done) {
+    const bool ok = until([&] {
+      (void)daemon_->session("10.99.0.1");
+      return done();
+    });
+    return ok ? testing::AssertionSuccess()
+              : testing::AssertionFailure() << us.states() << daemon_->log();
+  }
   // Waits until what the daemon knows of a prefix contains all of `words`; the last answer.
   [[nodiscard]] testing::AssertionResult knows(const std::string& prefix,
                                                const std::vector<std::string>& words) {

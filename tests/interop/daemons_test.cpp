@@ -22,11 +22,7 @@ TEST_P(DaemonTest, exchanges_routes_as_tor) {
   OurSide us(loop_);
   auto c = node_config();
   us.speaker.set_config(c);
-  ASSERT_TRUE(until([&] {
-    (void)daemon_->session("10.99.0.1");
-    return us.sink.routes.size() == 2;
-  })) << us.states()
-      << daemon_->log();
+  ASSERT_TRUE(meets(us, [&] { return us.sink.routes.size() == 2; }));
   EXPECT_EQ(us.hops("203.0.113.0/24"), std::vector{ip("10.99.0.2")});
   EXPECT_EQ(us.hops("2001:db8:1::/48"), std::vector{ip("fd99::2")});
   for (const auto& r : us.speaker.routes()) {
@@ -152,11 +148,7 @@ TEST_P(DaemonTest, signs_its_segments) {  // RFC 2385
   auto c = node_config();
   for (auto& p : c.peers) p.session.password = "sesame";
   us.speaker.set_config(c);
-  EXPECT_TRUE(until([&] {
-    (void)daemon_->session("10.99.0.1");
-    return us.sink.routes.size() == 2;
-  })) << us.states()
-      << daemon_->log();
+  EXPECT_TRUE(meets(us, [&] { return us.sink.routes.size() == 2; }));
 }
 
 TEST_P(DaemonTest, limits_end_the_session_on_either_side) {  // RFC 4486
@@ -170,13 +162,9 @@ TEST_P(DaemonTest, limits_end_the_session_on_either_side) {  // RFC 4486
   c.peers[0].prefix_limit.count = 1;
   us.speaker.set_config(c);
   const auto said = [&](const std::string& words) {
-    return until([&] {
-      (void)daemon_->session("10.99.0.1");
-      return us.states().find(words) != std::string::npos;
-    });
+    return meets(us, [&] { return us.states().find(words) != std::string::npos; });
   };
-  EXPECT_TRUE(said("Idle BGP Error: Maximum number of prefixes reached"))
-      << us.states() << daemon_->log();
+  EXPECT_TRUE(said("Idle BGP Error: Maximum number of prefixes reached"));
   EXPECT_TRUE(us.sink.routes.empty());
   // Another one, as it might rest for a while now.
   plan.limit = 2;
@@ -184,11 +172,7 @@ TEST_P(DaemonTest, limits_end_the_session_on_either_side) {  // RFC 4486
   c.peers[0].prefix_limit.count = 0;  // FRR sends us our own routes back
   us.speaker.set_config(c);
   // BIRD would close the connection without a word while it still comes up.
-  ASSERT_TRUE(until([&] {
-    (void)daemon_->session("10.99.0.1");
-    return us.sink.routes.size() == 2;
-  })) << us.states()
-      << daemon_->log();
+  ASSERT_TRUE(meets(us, [&] { return us.sink.routes.size() == 2; }));
   for (int n = 2; n < 6; ++n) {  // FRR looks before it counts the next one
     c.originated.push_back({prefix("10.65." + std::to_string(n) + ".0/26"), kNormalPriority});
   }
@@ -201,10 +185,7 @@ TEST_P(DaemonTest, keeps_our_routes_while_we_restart) {  // RFC 4724
   start(tor_plan());
   auto us = std::make_unique<OurSide>(loop_);
   us->speaker.set_config(node_config());
-  ASSERT_TRUE(until([&] {
-    (void)daemon_->session("10.99.0.1");
-    return us->sink.synced && us->sink.routes.size() == 2;
-  })) << us->states();
+  ASSERT_TRUE(meets(*us, [&] { return us->sink.synced && us->sink.routes.size() == 2; }));
   ASSERT_TRUE(knows("10.65.1.0/26", {"10.99.0.1"}));
   bool kept = true;
   us->speaker.stop(true);
@@ -227,21 +208,15 @@ TEST_P(RestartingOriginTest, is_helped_by_us) {  // RFC 4724
   start(tor_plan());
   OurSide us(loop_);
   us.speaker.set_config(node_config());
-  ASSERT_TRUE(until([&] {
-    (void)daemon_->session("10.99.0.1");
-    return us.all_up() && us.sink.routes.size() == 2;
-  })) << us.states()
-      << daemon_->log();
+  ASSERT_TRUE(meets(us, [&] { return us.all_up() && us.sink.routes.size() == 2; }));
   daemon_->kill();
   ASSERT_TRUE(until([&] { return !us.all_up(); }));
   daemon_->restart();
   std::size_t least = 2;
-  EXPECT_TRUE(until([&] {
-    (void)daemon_->session("10.99.0.1");
+  EXPECT_TRUE(meets(us, [&] {
     least = std::min(least, us.sink.routes.size());
     return us.all_up();
-  })) << us.states()
-      << daemon_->log();
+  }));
   EXPECT_EQ(least, 2U);
 }
 
@@ -314,11 +289,7 @@ TEST_P(GracefulNotificationTest, keeps_our_routes_over_a_notification) {
   c.peers = {c.peers[0]};
   c.peers[0].session.timers.graceful_notification = true;
   us.speaker.set_config(c);
-  ASSERT_TRUE(until([&] {
-    (void)daemon_->session("10.99.0.1");
-    return us.sink.routes.size() == 1 && us.all_up();
-  })) << us.states()
-      << daemon_->log();
+  ASSERT_TRUE(meets(us, [&] { return us.sink.routes.size() == 1 && us.all_up(); }));
   ASSERT_TRUE(knows("10.65.1.0/26", {"10.99.0.1"}));
   c.peers[0].session.timers.hold = 12s;
   us.speaker.set_config(c);
