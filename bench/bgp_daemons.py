@@ -200,7 +200,4 @@ def wait_listening(ns: kernel.Namespace, process: Process, port: int, timeout: f
     pattern = re.compile(rf"^\s*\d+: \w+:{port:04X} \w+:0000 0A", re.M)
     while not pattern.search(ns.run(["cat", "/proc/net/tcp", "/proc/net/tcp6"]).stdout):
         if process.ends_within(0.02) or time.monotonic() > deadline:
-            break
-    else:
-        return
-    raise RuntimeError(f"nobody listens on port {port}\n{process.log_tail()}")
+            raise RuntimeError(f"nobody listens on port {port}\n{process.log_tail()}")
