@@ -52,6 +52,9 @@ bgp::IntentOptions intent_options(const config::Config& config, const Options& o
   out.felix_program_cluster_routes = config.text("ProgramClusterRoutes");
   out.endpoint_node = options.k8s_node_ref;
   out.cluster_ips = options.cluster_ips;
+  out.log_level = options.bgp_log_level;
+  out.felix_priority_v4 = config.number("IPv4NormalRoutePriority");
+  out.felix_priority_v6 = config.number("IPv6NormalRoutePriority");
   out.password_directory = options.password_directory;
   out.reflector_only = !options.dataplane;
   return out;

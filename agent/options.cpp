@@ -60,6 +60,27 @@ std::string* path_option(Options& options, std::string_view arg) {
   return nullptr;
 }
 
+// What the environment says of BGP, beside CALICO_NETWORKING_BACKEND.
+Result<void> read_bgp(Options& out, const char* const* environment) {
+  out.router_id = variable(environment, "CALICO_ROUTER_ID");
+  if (const auto ns = variable(environment, "NAMESPACE"); !ns.empty()) out.secrets_namespace = ns;
+  out.k8s_node_ref = variable(environment, "CALICO_K8S_NODE_REF");
+  if (const auto cidr = variable(environment, "CALICO_ADVERTISE_CLUSTER_IPS"); !cidr.empty()) {
+    auto parsed = Prefix::parse(cidr);
+    if (!parsed.ok()) {
+      return make_error(Code::invalid, "CALICO_ADVERTISE_CLUSTER_IPS: " + parsed.error().message());
+    }
+    out.cluster_ips = *parsed;
+  }
+  if (const auto text = variable(environment, "BGP_LOGSEVERITYSCREEN"); !text.empty()) {
+    if (!log::parse_level(text, out.bgp_log_level.emplace())) {
+      return make_error(Code::invalid, "BGP_LOGSEVERITYSCREEN: '" + std::string(text) +
+                                           "' is not Trace, Debug, Info, Warning, Error or Fatal");
+    }
+  }
+  return {};
+}
+
 // "sqlite:///var/lib/margay/store.db" -> "/var/lib/margay/store.db"
 Result<std::string> sqlite_path(std::string_view url) {
   static constexpr std::string_view kScheme = "sqlite://";
@@ -107,16 +128,7 @@ Result<Options> parse_options(int argc, const char* const* argv, const char* con
   }
   MARGAY_TRY(out.backend, parse_backend(variable(environment, "CALICO_NETWORKING_BACKEND")));
   out.node_name = variable(environment, "NODENAME");
-  out.router_id = variable(environment, "CALICO_ROUTER_ID");
-  if (const auto ns = variable(environment, "NAMESPACE"); !ns.empty()) out.secrets_namespace = ns;
-  out.k8s_node_ref = variable(environment, "CALICO_K8S_NODE_REF");
-  if (const auto cidr = variable(environment, "CALICO_ADVERTISE_CLUSTER_IPS"); !cidr.empty()) {
-    auto parsed = Prefix::parse(cidr);
-    if (!parsed.ok()) {
-      return make_error(Code::invalid, "CALICO_ADVERTISE_CLUSTER_IPS: " + parsed.error().message());
-    }
-    out.cluster_ips = *parsed;
-  }
+  MARGAY_CHECK(read_bgp(out, environment));
   out.layers.set(config::Source::environment, config::from_environment(environment));
   if (!out.datastore.empty()) {
     MARGAY_TRY(out.datastore, sqlite_path(out.datastore));

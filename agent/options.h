@@ -7,6 +7,7 @@
 
 #include "agent/config/config.h"
 #include "base/ip.h"
+#include "base/log.h"
 #include "base/result.h"
 
 namespace margay::agent {
@@ -25,6 +26,7 @@ struct Options {
   std::string secrets_namespace = "kube-system";  // NAMESPACE
   std::string k8s_node_ref;                       // CALICO_K8S_NODE_REF
   std::optional<Prefix> cluster_ips;              // CALICO_ADVERTISE_CLUSTER_IPS
+  std::optional<log::Level> bgp_log_level;        // BGP_LOGSEVERITYSCREEN
   // On a single host: the SQLite file that this agent owns, instead of a Typha; and where it
   // offers it to margayctl.
   std::string datastore;

@@ -284,7 +284,9 @@ std::string reference_markdown() {
       "Secrets\n"
       "with BGP passwords), `CALICO_K8S_NODE_REF` (what EndpointSlices call this node, if not its "
       "name),\n"
-      "`CALICO_ADVERTISE_CLUSTER_IPS` (a CIDR, instead of serviceClusterIPs).\n";
+      "`CALICO_ADVERTISE_CLUSTER_IPS` (a CIDR, instead of serviceClusterIPs),\n"
+      "`BGP_LOGSEVERITYSCREEN` (the level of what BGP logs, instead of "
+      "BGPConfiguration's).\n";
   return out;
 }
 

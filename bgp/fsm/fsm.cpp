@@ -34,6 +34,13 @@ constexpr Connection connection_of(FsmTimer t) {
                                                                            : Connection::incoming;
 }
 
+// Why a connection ended: Closed::error in words.
+const char* text_of_end(int error) {
+  if (error == 0) return "Connection closed";
+  if (error != kTooFar) return std::strerror(error);
+  return "From farther away than ttlSecurity allows (raise it, or have the peer send with TTL 255)";
+}
+
 }  // namespace
 
 Fsm::Fsm(FsmConfig config) : config_(std::move(config)), random_(config_.seed) {
@@ -207,7 +214,7 @@ void Fsm::on(const fsm_event::Closed& e) {
   if (conn.state == FsmState::idle || conn.state == FsmState::active) return;
   const bool was_up = established_ == e.connection;
   if (e.connection == Connection::outgoing || was_up || !other_busy(e.connection)) {
-    set_error(ErrorClass::socket, e.error == 0 ? "Connection closed" : std::strerror(e.error));
+    set_error(ErrorClass::socket, text_of_end(e.error));
   }
   disarm(hold_of(e.connection));
   disarm(keepalive_of(e.connection));

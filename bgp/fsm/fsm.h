@@ -83,6 +83,9 @@ struct Negotiated {
 
 // --- events ----------------------------------------------------------------------------------
 
+// No errno: the connection came from farther away than TTL security allows (RFC 5082).
+inline constexpr int kTooFar = -1;
+
 namespace fsm_event {
 struct Start {};
 struct Stop {  // notification: what the peer is told; absent: the connection is just closed
@@ -90,7 +93,7 @@ struct Stop {  // notification: what the peer is told; absent: the connection is
 };
 struct Connected {};  // the outgoing connection stands
 struct Accepted {};   // an incoming connection; only when accepts_incoming()
-struct Closed {       // also of an attempt; `error` is an errno, 0: orderly
+struct Closed {       // also of an attempt; `error` is an errno, 0: orderly, or kTooFar
   Connection connection;
   int error;
 };

@@ -217,6 +217,7 @@ void Intent::Impl::make_global(const model::Node& local, SpeakerConfig& out, Pro
   const bool own_level = own != nullptr && !own->log_severity_screen.empty();
   (void)log::parse_level(own_level ? own->log_severity_screen : in.global().log_severity_screen,
                          out.log_level);
+  if (in.options.log_level) out.log_level = *in.options.log_level;
   out.ignored_interfaces = in.global().ignored_interfaces;
   if (in.global().bind_mode == "NodeIP") {
     for (const Family f : kFamilies) {

@@ -29,6 +29,10 @@ struct IntentOptions {
   std::string endpoint_node = {};
   // CALICO_ADVERTISE_CLUSTER_IPS: instead of serviceClusterIPs.
   std::optional<Prefix> cluster_ips = {};
+  // BGP_LOGSEVERITYSCREEN: instead of logSeverityScreen.
+  std::optional<log::Level> log_level = {};
+  // FelixConfiguration ipv4- and ipv6NormalRoutePriority.
+  std::uint32_t felix_priority_v4 = kNormalPriority, felix_priority_v6 = kNormalPriority;
   // Where set_passwords() has its files from, for messages.
   std::string password_directory = {};
   // This machine passes on routes for others and forwards nothing: whatever peers send goes on.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What this node announces, what it lets pass, and what it programs (spec bgp.md 6 and 7.2).
 #include <algorithm>
+#include <tuple>
 
 #include "bgp/intent/inputs.h"
 
@@ -20,6 +21,7 @@ class RouteMaker {
     auto& policy = out_.export_policy;
     policy.normal_priority_v4 = in_.normal_priority(Family::v4);
     policy.normal_priority_v6 = in_.normal_priority(Family::v6);
+    priorities();
     pools();
     blocks();
     addresses();
@@ -34,6 +36,22 @@ class RouteMaker {
  private:
   void originate(const Prefix& p) {
     out_.originated.push_back({p, in_.normal_priority(p.family())});
+  }
+
+  // The dataplane's metric of a route and the LOCAL_PREF that stands for it are one number.
+  void priorities() {
+    if (in_.options.reflector_only) return;
+    const auto& o = in_.options;
+    for (const auto& [family, name, felix] :
+         {std::tuple{Family::v4, "ipv4", o.felix_priority_v4},
+          std::tuple{Family::v6, "ipv6", o.felix_priority_v6}}) {
+      const std::uint32_t ours = in_.normal_priority(family);
+      if (ours == felix) continue;
+      problems_.add("BGPConfiguration(default)",
+                    std::string("spec.") + name + "NormalRoutePriority: " + std::to_string(ours) +
+                        ", but FelixConfiguration's is " + std::to_string(felix) +
+                        ": set both to the same, or routes of moving workloads are mistaken");
+    }
   }
 
   void pools() {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/net/tcp.h"
+#include "bgp/fsm/fsm.h"
 #include "bgp/speaker/md5_keys.h"
 
 namespace margay::bgp {
@@ -50,7 +51,7 @@ class TcpStream : public Stream {
 
   void refuse(StreamEvents events) {
     events_ = std::move(events);
-    later_ = loop_.after(0s, [this] { events_.on_closed(EACCES); });
+    later_ = loop_.after(0s, [this] { events_.on_closed(kTooFar); });
   }
 
   void start(StreamEvents events) {

@@ -31,7 +31,8 @@ struct StreamEvents {
   std::function<void()> on_connected;  // of connect() only
   std::function<void(std::span<const std::uint8_t>)> on_data;
   std::function<void()> on_writable;
-  // The end, also of a connect() that failed: errno, 0 for an orderly close by the peer.
+  // The end, also of a connect() that failed: errno, 0 for an orderly close by the peer,
+  // kTooFar for one that TTL security refuses.
   std::function<void(int)> on_closed;
 };
 

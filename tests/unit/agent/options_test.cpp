@@ -48,6 +48,14 @@ TEST(Options, of_services_come_from_the_environment) {
   EXPECT_FALSE(parse({}, {"CALICO_ADVERTISE_CLUSTER_IPS=10.96.0.1/12"}).ok());
 }
 
+TEST(Options, of_bgp_log_come_from_the_environment) {
+  EXPECT_FALSE(parse({}, {})->bgp_log_level.has_value());
+  EXPECT_EQ(parse({}, {"BGP_LOGSEVERITYSCREEN=Warning"})->bgp_log_level, log::Level::warn);
+  const auto wrong = parse({}, {"BGP_LOGSEVERITYSCREEN=loud"});
+  ASSERT_FALSE(wrong.ok());
+  EXPECT_NE(wrong.error().message().find("BGP_LOGSEVERITYSCREEN: 'loud'"), std::string::npos);
+}
+
 TEST(Options, errors_name_the_argument) {
   for (const auto& [args, word] : std::vector<std::pair<std::vector<const char*>, std::string>>{
            {{"--nonsense"}, "--nonsense"},

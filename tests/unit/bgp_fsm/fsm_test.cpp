@@ -235,6 +235,18 @@ TEST(Fsm, a_cease_is_no_error) {
   EXPECT_EQ(d.fsm.state_name(), "Active");
 }
 
+TEST(Fsm, a_peer_too_far_away_is_told_with_the_remedy) {
+  auto c = Driven::default_config();
+  c.passive = true;
+  Driven d(c);
+  d.step(fsm_event::Start{});
+  d.step(fsm_event::Accepted{});
+  d.step(fsm_event::Closed{kIn, kTooFar});
+  EXPECT_EQ(d.fsm.last_error(),
+            "Socket: From farther away than ttlSecurity allows (raise it, or have the peer send "
+            "with TTL 255)");
+}
+
 TEST(Fsm, a_lost_connection_is_graceful_when_both_agreed) {
   Driven d;
   d.establish();

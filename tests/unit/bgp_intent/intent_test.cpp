@@ -384,6 +384,32 @@ TEST(Intent, what_the_process_and_the_dataplane_do_of_it) {
                             config(R"("logSeverityScreen":"fatal")", "node.n1")});
   EXPECT_EQ(own.log_level, log::Level::error);
   EXPECT_EQ(compute({node("n1", kN1)}).log_level, log::Level::info);
+  IntentOptions environment{"n1", "", {}, {}};
+  environment.log_level = log::Level::warn;
+  EXPECT_EQ(
+      compute({node("n1", kN1), config(R"("logSeverityScreen":"Debug")")}, environment).log_level,
+      log::Level::warn);
+}
+
+TEST(Intent, priorities_that_differ_from_the_dataplanes_are_told) {
+  const Object ours = config(R"("ipv4NormalRoutePriority":2000)");
+  std::vector<Problem> problems;
+  (void)compute({node("n1", kN1), ours}, {"n1", "", {}, {}}, &problems);
+  ASSERT_EQ(problems.size(), 1U);
+  EXPECT_EQ(problems[0].object, "BGPConfiguration(default)");
+  EXPECT_EQ(problems[0].text,
+            "spec.ipv4NormalRoutePriority: 2000, but FelixConfiguration's is 1024: set both to the "
+            "same, or routes of moving workloads are mistaken");
+  IntentOptions options{"n1", "", {}, {}};
+  options.felix_priority_v4 = 2000;
+  (void)compute({node("n1", kN1), ours}, options, &problems);
+  EXPECT_TRUE(problems.empty());
+  options.felix_priority_v6 = 2001;
+  (void)compute({node("n1", kN1), ours}, options, &problems);
+  EXPECT_EQ(problems.size(), 1U);
+  options.reflector_only = true;  // no dataplane to agree with
+  (void)compute({node("n1", kN1), ours}, options, &problems);
+  EXPECT_TRUE(problems.empty());
 }
 
 TEST(Intent, does_not_take_what_does_not_decode) {
