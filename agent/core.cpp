@@ -25,6 +25,7 @@ calc::Options calc_options(const config::Config& config, const std::string& node
   out.floating_ips = config.boolean("FloatingIPs");
   out.route_source = config.text("RouteSource") == "WorkloadIPs" ? calc::RouteSource::workload_ips
                                                                  : calc::RouteSource::calico_ipam;
+  if (!config.text("IpInIpEnabled").empty()) out.ipip_enabled = config.boolean("IpInIpEnabled");
   return out;
 }
 

@@ -104,6 +104,7 @@ dataplane::RouteConfig route_config(const config::Config& c, bool bgp) {
   out.vxlan_port = static_cast<std::uint16_t>(c.number("VXLANPort"));
   out.vxlan_mtu_v4 = c.number("VXLANMTU");
   out.vxlan_mtu_v6 = c.number("VXLANMTUV6");
+  out.ipip_mtu = c.number("IpInIpMtu");
   out.audit_interval = millis(c.seconds("RouteRefreshInterval"));
   return out;
 }

@@ -219,13 +219,6 @@ void Graph::Impl::set(const Key& key, const model::Node& value) {
 void Graph::Impl::set(const Key& key, const model::IpPool& value) {
   routes_.set_pool(key.name, value.spec);
   accept(key);
-  const auto& spec = value.spec;
-  using Mode = model::EncapMode;
-  if (spec.vxlan_mode != Mode::never || spec.ipip_mode == Mode::never) return;
-  std::string reason =
-      "spec.ipipMode: there is no IPIP device, so no route to other nodes' addresses";
-  if (spec.ipip_mode == Mode::cross_subnet) reason += " but those of nodes on our subnet";
-  report(key, std::move(reason), Problem::InForce::rest);
 }
 
 void Graph::Impl::set(const Key& key, const model::IpamBlock& value) { set_or_drop(key, value); }

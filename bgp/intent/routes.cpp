@@ -59,34 +59,31 @@ class RouteMaker {
     const bool all = mode == "Enabled";
     const bool ipip = all || mode == "EnabledIPIPOnly";
     const bool plain = all || (mode != "Disabled" && mode != "EnabledIPIPOnly");
+    auto& policy = out_.export_policy;
+    policy.ipip_is_ours = ipip;
     for (const auto& [name, pool] : in_.pools) {
       const auto& s = pool.spec;
-      auto& policy = out_.export_policy;
       (s.disable_bgp_export ? policy.disabled_pools : policy.pools).push_back(s.cidr);
-      // VXLAN belongs to the dataplane; so does IPIP, whose routes need a tunnel device.
-      const bool vxlan = s.vxlan_mode != model::EncapMode::never;
+      const bool vxlan = s.vxlan_mode != model::EncapMode::never;  // belongs to the dataplane
       const bool is_ipip = s.ipip_mode != model::EncapMode::never;
-      out_.kernel_policy.pools.push_back({s.cidr, !vxlan && !is_ipip && plain});
-      if (is_ipip && ipip) {
-        problems_.add("BGPConfiguration(default)",
-                      "spec.programClusterRoutes: routes of IPIP pool " + name +
-                          " are programmed by the dataplane, not by BGP");
-      }
+      out_.kernel_policy.pools.push_back({s.cidr, !vxlan && (is_ipip ? ipip : plain)});
     }
     if (in_.options.reflector_only) {
-      for (const Family f : kFamilies) {
-        out_.export_policy.pools.push_back(Prefix::containing(Ip::any(f), 0));
-      }
+      for (const Family f : kFamilies) policy.pools.push_back(Prefix::containing(Ip::any(f), 0));
       return;
     }
     const std::string& felix = in_.options.felix_program_cluster_routes;
-    const bool felix_plain = felix == "Enabled" || felix == "EnabledNoEncapOnly";
-    if (felix_plain == plain) {
-      problems_.add("BGPConfiguration(default)",
-                    std::string("spec.programClusterRoutes: together with FelixConfiguration's, "
-                                "routes of pools without encapsulation are programmed ") +
-                        (plain ? "twice" : "by nobody"));
-    }
+    const bool felix_all = felix == "Enabled";
+    one_owner("pools without encapsulation", felix_all || felix == "EnabledNoEncapOnly", plain);
+    one_owner("IPIP pools", felix_all || felix.empty() || felix == "EnabledIPIPOnly", ipip);
+  }
+
+  void one_owner(const char* what, bool felix, bool bgp) {
+    if (felix != bgp) return;
+    problems_.add("BGPConfiguration(default)",
+                  std::string("spec.programClusterRoutes: together with FelixConfiguration's, "
+                              "routes of ") +
+                      what + " are programmed " + (bgp ? "twice" : "by nobody"));
   }
 
   void blocks() {

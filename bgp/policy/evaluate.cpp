@@ -147,9 +147,9 @@ Withheld ExportDecider::judge(const Prefix& prefix, bool elevated) const {
   return wanted ? Withheld::no : Withheld::outside_pools;
 }
 
-bool ExportDecider::accepts_interface(std::string_view interface, bool internal) {
+bool ExportDecider::accepts_interface(std::string_view interface, bool internal) const {
   if (glob_matches("bpf*.cali", interface)) return false;
-  if (!internal) return true;
+  if (!internal || (interface == "tunl0" && policy_.ipip_is_ours)) return true;
   static constexpr std::string_view kTunnels[] = {"*.cali", "*.calico", "tunl0"};
   return std::none_of(std::begin(kTunnels), std::end(kTunnels),
                       [&](std::string_view glob) { return glob_matches(glob, interface); });

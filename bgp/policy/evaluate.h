@@ -64,7 +64,7 @@ class ExportDecider {
     return judge(prefix, elevated) == Withheld::no;
   }
   // A route of the kernel's that leads into a tunnel or to a device of eBPF is not for everybody.
-  [[nodiscard]] static bool accepts_interface(std::string_view interface, bool internal);
+  [[nodiscard]] bool accepts_interface(std::string_view interface, bool internal) const;
   [[nodiscard]] std::uint32_t normal_local_pref(Family f) const;
   [[nodiscard]] bool has_communities() const { return !policy_.communities.empty(); }
   // True: at least one was added.

@@ -80,6 +80,7 @@ struct ExportPolicy {
   std::vector<Prefix> reflected_ranges;        // anything inside goes out (set on reflectors only)
   std::vector<Prefix> pools;                   // anything inside goes out
   std::vector<PrefixCommunities> communities;  // added to everything inside
+  bool ipip_is_ours = false;  // routes into tunl0 are BGP's own and go to the mesh as well
   std::uint32_t normal_priority_v4 = kNormalPriority;
   std::uint32_t normal_priority_v6 = kNormalPriority;
   friend bool operator==(const ExportPolicy&, const ExportPolicy&) = default;

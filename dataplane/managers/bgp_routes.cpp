@@ -10,7 +10,6 @@ namespace margay::dataplane {
 namespace {
 
 constexpr std::uint8_t kProtocolKernel = 2;
-constexpr std::size_t kMaxHops = 64;  // as many as one kernel route may reasonably hold
 // Next hops that lie close together are one network for those who ask where they are.
 constexpr unsigned kNetworkV4 = 24, kNetworkV6 = 64;
 
@@ -103,7 +102,7 @@ std::vector<Prefix> BgpRoutes::refresh() {
   bool any = false;
   for (SetId id = 0; id < sets_.size(); ++id) {
     if (sets_[id].users == 0) continue;
-    std::vector<netlink::NextHop> now = resolve(sets_[id].hops);
+    std::vector<Leg> now = resolve(sets_[id].hops);
     if (now == sets_[id].resolved) continue;
     sets_[id].resolved = std::move(now);
     changed[id] = any = true;
@@ -140,20 +139,17 @@ std::vector<Prefix> BgpRoutes::all() const {
 
 // --- resolution ------------------------------------------------------------------------------
 
-std::vector<netlink::NextHop> BgpRoutes::resolve(const std::vector<BgpNextHop>& hops) const {
-  std::vector<netlink::NextHop> out;
+std::vector<BgpRoutes::Leg> BgpRoutes::resolve(const std::vector<BgpNextHop>& hops) const {
+  std::vector<Leg> out;
   for (const BgpNextHop& hop : hops) resolve(hop, out);
-  std::ranges::sort(out);
-  out.erase(std::unique(out.begin(), out.end()), out.end());
-  if (out.size() > kMaxHops) out.resize(kMaxHops);
-  if (out.size() == 1) out.front().weight = 1;
   return out;
 }
 
-void BgpRoutes::resolve(const BgpNextHop& hop, std::vector<netlink::NextHop>& out) const {
+void BgpRoutes::resolve(const BgpNextHop& hop, std::vector<Leg>& out) const {
+  const auto add = [&](netlink::NextHop way) { out.push_back({hop.address, std::move(way)}); };
   if (!hop.interface.empty()) {
     const link::Interface* i = links_.by_name(hop.interface);
-    if (i != nullptr && i->link.up) out.push_back({hop.address, i->link.index, 1, false});
+    if (i != nullptr && i->link.up) add({hop.address, i->link.index, 1, false});
     return;
   }
   if (links_.is_local(hop.address)) return;  // ourselves: leads nowhere
@@ -161,7 +157,7 @@ void BgpRoutes::resolve(const BgpNextHop& hop, std::vector<netlink::NextHop>& ou
     for (const std::string& name : *claims) {
       const link::Interface* i = links_.by_name(name);
       // onlink: our own host route may not stand yet
-      if (i != nullptr && i->link.up) out.push_back({hop.address, i->link.index, 1, true});
+      if (i != nullptr && i->link.up) add({hop.address, i->link.index, 1, true});
     }
     return;
   }
@@ -170,8 +166,7 @@ void BgpRoutes::resolve(const BgpNextHop& hop, std::vector<netlink::NextHop>& ou
   if (route == nullptr) return;
   for (const netlink::NextHop& way : route->hops) {
     if (!usable(way.interface)) continue;
-    out.push_back(
-        {way.gateway ? *way.gateway : hop.address, way.interface, way.weight, way.onlink});
+    add({way.gateway ? *way.gateway : hop.address, way.interface, way.weight, way.onlink});
   }
 }
 

@@ -29,8 +29,14 @@ class BgpRoutes {
   // The kernel changed: resolves again, and returns the destinations whose way is another now.
   [[nodiscard]] std::vector<Prefix> refresh();
 
+  // One way to one of the route's next hops.
+  struct Leg {
+    Ip next_hop;
+    netlink::NextHop way;
+    friend bool operator==(const Leg&, const Leg&) = default;
+  };
   struct Way {
-    const std::vector<netlink::NextHop>* hops = nullptr;  // empty: unresolved
+    const std::vector<Leg>* legs = nullptr;  // empty: unresolved
     bool blackhole = false;
     std::optional<std::uint32_t> metric;
   };
@@ -46,7 +52,7 @@ class BgpRoutes {
   using SetId = std::uint32_t;
   struct HopSet {
     std::vector<BgpNextHop> hops;
-    std::vector<netlink::NextHop> resolved;
+    std::vector<Leg> resolved;
     std::size_t users = 0;
   };
   struct Entry {
@@ -60,8 +66,8 @@ class BgpRoutes {
   [[nodiscard]] SetId intern_again(const BgpNextHops& hops);
   void count_networks(const std::vector<BgpNextHop>& hops, bool add);
   void release(SetId id);
-  [[nodiscard]] std::vector<netlink::NextHop> resolve(const std::vector<BgpNextHop>& hops) const;
-  void resolve(const BgpNextHop& hop, std::vector<netlink::NextHop>& out) const;
+  [[nodiscard]] std::vector<Leg> resolve(const std::vector<BgpNextHop>& hops) const;
+  void resolve(const BgpNextHop& hop, std::vector<Leg>& out) const;
   [[nodiscard]] bool usable(IfIndex index) const;
   [[nodiscard]] bool ignored(const netlink::Route& route) const;
 

@@ -12,12 +12,26 @@ namespace {
 // inner Ethernet header.
 constexpr std::uint32_t kOverheadV4 = 50;
 constexpr std::uint32_t kOverheadV6 = 70;
+constexpr std::uint32_t kOverheadIpip = 20;
 constexpr std::uint32_t kLeastMtuV4 = 576;
 constexpr std::uint32_t kLeastMtuV6 = 1280;
+constexpr std::size_t kMaxHops = 64;  // as many as one kernel route may reasonably hold
 
 using netlink::Route;
 using netlink::RouteScope;
 using netlink::RouteType;
+
+// Several next hops may share a way.
+void merge(std::vector<netlink::NextHop>& hops) {
+  std::ranges::sort(hops);
+  hops.erase(std::unique(hops.begin(), hops.end()), hops.end());
+  if (hops.size() > kMaxHops) hops.resize(kMaxHops);
+}
+
+// What is left of the uplink's MTU.
+std::uint32_t tunnel_mtu(std::uint32_t uplink, std::uint32_t overhead, std::uint32_t least) {
+  return std::max(uplink > overhead ? uplink - overhead : 0, least);
+}
 
 }  // namespace
 
@@ -110,6 +124,14 @@ void RouteChooser::set(const model::LocalNode& node) {
   node_ = node;
   ++interest_version_;
   for (const Family f : kFamilies) mark_targets(f);
+  mark_tunnelled();  // which next hops are on our subnet
+}
+
+void RouteChooser::set(const model::EncapInUse& encap) {
+  if (encap == encap_) return;
+  mark_tunnelled();
+  encap_ = encap;
+  mark_tunnelled();
 }
 
 void RouteChooser::set(const model::DesiredPool& pool) {
@@ -136,6 +158,13 @@ void RouteChooser::mark_targets(Family family) {
   }
 }
 
+// What may lead through the IPIP device.
+void RouteChooser::mark_tunnelled() {
+  if (!encap_.ipip) return;
+  mark_targets(Family::v4);
+  mark(bgp_.all());
+}
+
 void RouteChooser::interface_changed(const std::string& name) {
   mark(workloads_.addresses_on(name));
   for (const Family f : kFamilies) {
@@ -143,6 +172,7 @@ void RouteChooser::interface_changed(const std::string& name) {
     const bool uplink = p == nullptr || p->link.name == name;
     if (uplink || name == vxlan_device(f)) mark_targets(f);
   }
+  if (name == kIpipDevice) mark_tunnelled();
   kernel_routes_changed();
 }
 
@@ -225,9 +255,9 @@ std::optional<Route> RouteChooser::target_route(const model::RouteTarget& t) con
     case Kind::remote_workload:
       break;
     case Kind::remote_tunnel:
-      // Without its device there is nothing to reach it by; with none BGP carries it.
-      if (t.encap != model::Encap::vxlan) return std::nullopt;
-      return vxlan_route(t);
+      if (t.encap == model::Encap::vxlan) return vxlan_route(t);
+      if (t.encap == model::Encap::none) return std::nullopt;  // BGP carries it
+      break;
     case Kind::local_block:
     case Kind::local_workload:
     case Kind::local_tunnel:
@@ -236,16 +266,12 @@ std::optional<Route> RouteChooser::target_route(const model::RouteTarget& t) con
   switch (t.encap) {
     case model::Encap::vxlan:
       return t.same_subnet ? direct_route(t) : vxlan_route(t);
-    case model::Encap::none: {
-      const bool agents = config_.program_cluster_routes == ClusterRoutes::enabled ||
-                          config_.program_cluster_routes == ClusterRoutes::enabled_no_encap_only;
-      return t.in_pool && agents ? direct_route(t) : std::nullopt;
-    }
-    case model::Encap::ipip: {  // there is no device for the rest
-      const bool agents = config_.program_cluster_routes == ClusterRoutes::enabled ||
-                          config_.program_cluster_routes == ClusterRoutes::enabled_ipip_only;
-      return t.same_subnet && agents ? direct_route(t) : std::nullopt;
-    }
+    case model::Encap::none:
+      if (!t.in_pool || !config_.programs(t.encap)) return std::nullopt;
+      return direct_route(t);
+    case model::Encap::ipip:
+      if (!t.in_pool || !config_.programs(t.encap)) return std::nullopt;
+      return t.same_subnet ? direct_route(t) : ipip_route(t);
   }
   return std::nullopt;
 }
@@ -266,6 +292,20 @@ std::optional<Route> RouteChooser::vxlan_route(const model::RouteTarget& t) cons
   }
   route.mtu = device->link.mtu;
   route.hops.push_back({via, device->link.index, 1, true});
+  return route;
+}
+
+const link::Interface* RouteChooser::ipip_device() const {
+  const link::Interface* device = encap_.ipip ? links_.by_name(kIpipDevice) : nullptr;
+  return device != nullptr && device->link.up ? device : nullptr;
+}
+
+std::optional<Route> RouteChooser::ipip_route(const model::RouteTarget& t) const {
+  const auto hop = t.node_ip ? into_ipip(*t.node_ip) : std::nullopt;
+  if (!hop) return std::nullopt;
+  Route route = blank(t.dst);
+  route.mtu = ipip_device()->link.mtu;
+  route.hops.push_back(*hop);
   return route;
 }
 
@@ -293,7 +333,10 @@ std::optional<Route> RouteChooser::direct_route(const model::RouteTarget& t) con
 std::optional<Route> RouteChooser::bgp_route(const Prefix& dst) const {
   if (!config_.bgp) return std::nullopt;
   const auto way = bgp_.find(dst);
-  if (!way || !bgp_may_have(dst)) return std::nullopt;
+  if (!way) return std::nullopt;
+  // Inside a pool whose routes the agent programs BGP has no say.
+  const model::DesiredPool* pool = pool_of(dst);
+  if (pool != nullptr && config_.programs(pool->encap)) return std::nullopt;
   Route route = blank(dst);
   route.protocol = config_.bgp_protocol;
   if (way->metric) route.metric = *way->metric;
@@ -301,32 +344,38 @@ std::optional<Route> RouteChooser::bgp_route(const Prefix& dst) const {
     route.type = RouteType::blackhole;
     return route;
   }
-  for (const netlink::NextHop& hop : *way->hops) {
+  for (const BgpRoutes::Leg& leg : *way->legs) {
+    const auto hop = tunnels(pool, leg.next_hop) ? into_ipip(leg.next_hop) : leg.way;
     // IPv4 over an IPv6 next hop is possible, the reverse is not.
-    const bool possible = dst.family() == Family::v4 || hop.gateway->is_v6();
-    if (possible) route.hops.push_back(hop);
+    if (hop && (dst.family() == Family::v4 || hop->gateway->is_v6())) route.hops.push_back(*hop);
   }
   if (route.hops.empty()) return std::nullopt;
+  if (route.hops.size() > 1) merge(route.hops);
+  if (route.hops.size() == 1) route.hops.front().weight = 1;
   return route;
 }
 
-// Inside a pool whose routes the agent programs BGP has no say.
-bool RouteChooser::bgp_may_have(const Prefix& dst) const {
+const model::DesiredPool* RouteChooser::pool_of(const Prefix& dst) const {
   const model::DesiredPool* pool = nullptr;
   for (const auto& [cidr, p] : pools_) {
     if (cidr.contains(dst) && (pool == nullptr || cidr.length() > pool->cidr.length())) pool = &p;
   }
-  if (pool == nullptr) return true;
-  const ClusterRoutes ours = config_.program_cluster_routes;
-  switch (pool->encap) {
-    case model::Encap::vxlan:
-      return false;
-    case model::Encap::ipip:
-      return ours == ClusterRoutes::disabled || ours == ClusterRoutes::enabled_no_encap_only;
-    case model::Encap::none:
-      return ours == ClusterRoutes::disabled || ours == ClusterRoutes::enabled_ipip_only;
-  }
-  return true;
+  return pool;
+}
+
+// Whether what BGP brings of a pool's routes goes to this next hop through the IPIP device.
+bool RouteChooser::tunnels(const model::DesiredPool* pool, const Ip& next_hop) const {
+  if (pool == nullptr || pool->encap != model::Encap::ipip) return false;
+  if (workloads_.claims(Prefix::host(next_hop)) != nullptr) return false;  // one of ours
+  const InterfaceAddress* own = node_address(Family::v4);
+  return !(pool->cross_subnet && own != nullptr && own->subnet().contains(next_hop));
+}
+
+// The gateway is the end of the tunnel: the device asks nobody who that is.
+std::optional<netlink::NextHop> RouteChooser::into_ipip(const Ip& end) const {
+  const link::Interface* device = ipip_device();
+  if (device == nullptr || !end.is_v4()) return std::nullopt;
+  return netlink::NextHop{end, device->link.index, 1, true};
 }
 
 // --- tunnels ---------------------------------------------------------------------------------
@@ -341,7 +390,24 @@ const link::Interface* RouteChooser::parent(Family family) const {
   return address == nullptr ? nullptr : links_.owner_of(address->addr);
 }
 
-RouteChooser::Tunnel RouteChooser::tunnel(Family family) const {
+RouteChooser::Tunnel RouteChooser::tunnel(const std::string& device) const {
+  if (device == kIpipDevice) return ipip_tunnel();
+  return vxlan_tunnel(device == kVxlanDevice ? Family::v4 : Family::v6);
+}
+
+RouteChooser::Tunnel RouteChooser::ipip_tunnel() const {
+  const InterfaceAddress* local = node_address(Family::v4);
+  if (!encap_.ipip || local == nullptr) return {};
+  const link::Interface* uplink = parent(Family::v4);
+  if (uplink == nullptr) return {std::nullopt, true};
+  link::TunnelSpec spec;
+  spec.address = node_.ipip_v4;
+  spec.mtu = config_.ipip_mtu != 0 ? config_.ipip_mtu
+                                   : tunnel_mtu(uplink->link.mtu, kOverheadIpip, kLeastMtuV4);
+  return {spec, false};
+}
+
+RouteChooser::Tunnel RouteChooser::vxlan_tunnel(Family family) const {
   const bool v4 = family == Family::v4;
   const bool in_use = v4 ? encap_.vxlan_v4 : encap_.vxlan_v6;
   const std::optional<Ip>& address = v4 ? node_.vxlan_v4 : node_.vxlan_v6;
@@ -349,17 +415,17 @@ RouteChooser::Tunnel RouteChooser::tunnel(Family family) const {
   if (!in_use || !address || local == nullptr) return {};
   const link::Interface* uplink = parent(family);
   if (uplink == nullptr) return {std::nullopt, true};
-  link::VxlanSpec spec;
-  spec.vni = Vni(config_.vxlan_vni);
-  spec.port = config_.vxlan_port;
-  spec.local = local->addr;
-  spec.parent = uplink->link.index;
-  spec.mac = v4 ? node_.vxlan_mac_v4 : node_.vxlan_mac_v6;
+  link::TunnelSpec spec;
+  spec.vxlan.vni = Vni(config_.vxlan_vni);
+  spec.vxlan.port = config_.vxlan_port;
+  spec.vxlan.local = local->addr;
+  spec.vxlan.parent = uplink->link.index;
+  spec.vxlan.mac = v4 ? node_.vxlan_mac_v4 : node_.vxlan_mac_v6;
   spec.address = *address;
   const std::uint32_t fixed = v4 ? config_.vxlan_mtu_v4 : config_.vxlan_mtu_v6;
-  const std::uint32_t overhead = v4 ? kOverheadV4 : kOverheadV6;
-  const std::uint32_t room = uplink->link.mtu > overhead ? uplink->link.mtu - overhead : 0;
-  spec.mtu = fixed != 0 ? fixed : std::max(room, v4 ? kLeastMtuV4 : kLeastMtuV6);
+  spec.mtu = fixed != 0 ? fixed
+                        : tunnel_mtu(uplink->link.mtu, v4 ? kOverheadV4 : kOverheadV6,
+                                     v4 ? kLeastMtuV4 : kLeastMtuV6);
   return {spec, false};
 }
 

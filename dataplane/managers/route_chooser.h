@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "dataplane/link/link_view.h"
-#include "dataplane/link/vxlan_device.h"
+#include "dataplane/link/tunnel_device.h"
 #include "dataplane/managers/bgp_routes.h"
 #include "dataplane/managers/route_plane.h"
 #include "dataplane/managers/workloads.h"
@@ -23,6 +23,7 @@ namespace margay::dataplane {
 
 inline constexpr const char* kVxlanDevice = "vxlan.calico";
 inline constexpr const char* kVxlanDeviceV6 = "vxlan-v6.calico";
+inline constexpr const char* kIpipDevice = "tunl0";
 [[nodiscard]] inline const char* vxlan_device(Family f) {
   return f == Family::v4 ? kVxlanDevice : kVxlanDeviceV6;
 }
@@ -42,7 +43,7 @@ class RouteChooser {
   void set(const model::LocalNode& node);
   void set(const model::DesiredPool& pool);
   void remove_pool(const Prefix& cidr);
-  void set(const model::EncapInUse& encap) { encap_ = encap; }
+  void set(const model::EncapInUse& encap);
   void set_bgp(const BgpRoute& route);
 
   // The outside changed.
@@ -57,13 +58,14 @@ class RouteChooser {
     return targets_.contains(dst) || workloads_.claims(dst) != nullptr;
   }
 
-  // The device's wanted shape; nothing when it should not exist. `parent_missing`: it should, but
-  // no interface holds the node's address (a standing device is then left alone).
+  // The wanted shape of one of the three devices; nothing when there is no use for it.
+  // `parent_missing`: there is, but no interface holds the node's address (a standing device is
+  // then left alone).
   struct Tunnel {
-    std::optional<link::VxlanSpec> spec;
+    std::optional<link::TunnelSpec> spec;
     bool parent_missing = false;
   };
-  [[nodiscard]] Tunnel tunnel(Family family) const;
+  [[nodiscard]] Tunnel tunnel(const std::string& device) const;
   [[nodiscard]] const std::map<std::string, model::Vtep>& vteps(Family family) const {
     return vteps_[index(family)];
   }
@@ -80,6 +82,7 @@ class RouteChooser {
   static std::size_t index(Family f) { return f == Family::v4 ? 0 : 1; }
   void mark(const std::vector<Prefix>& dsts);
   void mark_targets(Family family);
+  void mark_tunnelled();
   void unlink(const model::RouteTarget& target);
   void drop_gateway(const Ip& tunnel_ip);
   [[nodiscard]] const InterfaceAddress* node_address(Family family) const;
@@ -88,10 +91,16 @@ class RouteChooser {
   [[nodiscard]] std::optional<netlink::Route> workload_route(const Prefix& dst) const;
   [[nodiscard]] std::optional<netlink::Route> target_route(const model::RouteTarget& t) const;
   [[nodiscard]] std::optional<netlink::Route> vxlan_route(const model::RouteTarget& t) const;
+  [[nodiscard]] std::optional<netlink::Route> ipip_route(const model::RouteTarget& t) const;
   [[nodiscard]] std::optional<netlink::Route> gateway_route(const Prefix& dst) const;
   [[nodiscard]] std::optional<netlink::Route> direct_route(const model::RouteTarget& t) const;
   [[nodiscard]] std::optional<netlink::Route> bgp_route(const Prefix& dst) const;
-  [[nodiscard]] bool bgp_may_have(const Prefix& dst) const;
+  [[nodiscard]] const model::DesiredPool* pool_of(const Prefix& dst) const;  // the most specific
+  [[nodiscard]] bool tunnels(const model::DesiredPool* pool, const Ip& next_hop) const;
+  [[nodiscard]] std::optional<netlink::NextHop> into_ipip(const Ip& end) const;
+  [[nodiscard]] const link::Interface* ipip_device() const;  // null: it cannot be used
+  [[nodiscard]] Tunnel vxlan_tunnel(Family family) const;
+  [[nodiscard]] Tunnel ipip_tunnel() const;
 
   const RouteConfig& config_;
   const link::LinkView& links_;

@@ -86,7 +86,7 @@ RoutePlaneStatus RoutePlane::Impl::status() const {
   s.neighbours = {neighbours_.neighbours(), neighbours_.neighbours_present()};
   s.fdb = {neighbours_.fdb_entries(), neighbours_.fdb_present()};
   s.sysctls = {sysctls_.wanted(), sysctls_.settled()};
-  for (const link::VxlanDevice& device : vxlan_) {
+  for (const link::TunnelDevice& device : tunnels_) {
     if (!device.wanted()) continue;
     ++s.tunnels.want;
     if (device.in_sync(links_)) ++s.tunnels.have;
@@ -94,7 +94,7 @@ RoutePlaneStatus RoutePlane::Impl::status() const {
   s.interfaces = links_.all().size();
   s.repairs = repairs_ + routes_.repairs() + neighbours_.repairs();
   s.resyncs = resyncs_;
-  for (const link::VxlanDevice& device : vxlan_) {
+  for (const link::TunnelDevice& device : tunnels_) {
     for (const auto& [name, f] : device.retry().all())
       add_failure(
           s, [&k = name] { return "link " + k; }, f);

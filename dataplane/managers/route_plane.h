@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Everything that rtnetlink and /proc/sys hold of ours: routes, tunnel devices and their addresses,
 // neighbours, FDB entries, sysctls of workload interfaces. One owner per prefix: local workload,
-// then VXLAN without a tunnel (same subnet), VXLAN, no encapsulation, BGP, blackhole. Nothing is
+// then what the agent programs (VXLAN, IPIP, no encapsulation), BGP, blackhole. Nothing is
 // written before the first in_sync batch and our own reading of the kernel; what stands already is
 // left alone; whatever somebody else takes away is put back at once. Destruction leaves the kernel
 // as it is. Lives on one EventLoop's thread, all members are called there. Must not know policy,
@@ -49,10 +49,25 @@ struct RouteConfig {
   std::uint16_t vxlan_port = 4789;
   std::uint32_t vxlan_mtu_v4 = 0;  // 0: the parent interface's less the overhead
   std::uint32_t vxlan_mtu_v6 = 0;
+  std::uint32_t ipip_mtu = 0;
   std::chrono::milliseconds audit_interval{90'000};  // full re-read; 0: never
   std::chrono::milliseconds external_grace{10'000};  // unexpected routes on a new workload link
   int monitor_queue = 16 << 20;  // bytes of notifications the kernel may hold for us; at open()
   friend bool operator==(const RouteConfig&, const RouteConfig&) = default;
+
+  // Whether the cluster's routes in pools of this kind are the agent's, not BGP's.
+  [[nodiscard]] bool programs(model::Encap encap) const {
+    const bool all = program_cluster_routes == ClusterRoutes::enabled;
+    switch (encap) {
+      case model::Encap::none:
+        return all || program_cluster_routes == ClusterRoutes::enabled_no_encap_only;
+      case model::Encap::ipip:
+        return all || program_cluster_routes == ClusterRoutes::enabled_ipip_only;
+      case model::Encap::vxlan:
+        return true;
+    }
+    return false;
+  }
 };
 
 // A best route of BGP: next hops as BGP knows them, resolved here through the kernel's own routes.

@@ -14,7 +14,7 @@
 
 #include "dataplane/conntrack/flows.h"
 #include "dataplane/link/link_view.h"
-#include "dataplane/link/vxlan_device.h"
+#include "dataplane/link/tunnel_device.h"
 #include "dataplane/managers/latency.h"
 #include "dataplane/managers/route_chooser.h"
 #include "dataplane/managers/route_plane.h"
@@ -119,7 +119,9 @@ class RoutePlane::Impl {
   sysctl::SysctlTable sysctls_;
   RouteChooser chooser_;
   std::optional<conntrack::Flows> flows_;  // absent: this kernel has no connection tracking
-  link::VxlanDevice vxlan_[2]{link::VxlanDevice{kVxlanDevice}, link::VxlanDevice{kVxlanDeviceV6}};
+  link::TunnelDevice tunnels_[3]{{link::TunnelKind::vxlan, kVxlanDevice},
+                                 {link::TunnelKind::vxlan, kVxlanDeviceV6},
+                                 {link::TunnelKind::ipip, kIpipDevice}};
 
   std::deque<BgpRoute> bgp_queue_;
   std::set<std::uint8_t> former_protocols_;  // of ours, until all routes have the new ones

@@ -298,19 +298,23 @@ bool RoutePlane::Impl::ours(const netlink::Route& route) const {
   if (p == config_.bgp_protocol && config_.bgp) return true;
   if (p == config_.device_protocol && p != kProtocolBoot) return true;
   if (route.hops.empty()) return false;
-  bool workload = true, tunnel = true;
+  bool workload = true, tunnel = true, ipip = true;
   for (const netlink::NextHop& hop : route.hops) {
     const link::Interface* i = links_.by_index(hop.interface);
     workload = workload && i != nullptr && is_workload(i->link.name);
     tunnel = tunnel && i != nullptr && is_tunnel(i->link.name);
+    ipip = ipip && i != nullptr && i->link.name == kIpipDevice;
   }
-  if (p == config_.bgp_protocol) return false;  // another daemon's
+  // Another daemon's; but what BIRD left in the tunnel whose routes are the agent's holds its
+  // place.
+  if (p == config_.bgp_protocol) return ipip && config_.programs(model::Encap::ipip);
   return tunnel || (workload && (p == kProtocolBoot || config_.remove_external_routes));
 }
 
 std::optional<Clock::time_point> RoutePlane::Impl::hold(const netlink::Route& route,
                                                         Clock::time_point now) const {
-  if (route.protocol == config_.bgp_protocol && !bgp_synced_) return Clock::time_point::max();
+  if (config_.bgp && route.protocol == config_.bgp_protocol && !bgp_synced_)
+    return Clock::time_point::max();
   if (route.hops.size() != 1 || route.protocol == config_.agent_protocol) return std::nullopt;
   const bool like_ours = route.protocol == config_.device_protocol && route.metric != 0;
   const link::Interface* i = links_.by_index(route.hops.front().interface);

@@ -261,10 +261,9 @@ void RoutePlane::Impl::refresh_vteps(Family family) {
 
 bool RoutePlane::Impl::write_devices(Clock::time_point now) {
   bool written = false;
-  for (const Family f : kFamilies) {
-    const RouteChooser::Tunnel tunnel = chooser_.tunnel(f);
+  for (link::TunnelDevice& device : tunnels_) {
+    const RouteChooser::Tunnel tunnel = chooser_.tunnel(device.name());
     if (tunnel.parent_missing) continue;
-    link::VxlanDevice& device = vxlan_[slot(f)];
     device.want(tunnel.spec);
     const link::Interface* before = links_.by_name(device.name());
     const IfIndex old = before == nullptr ? IfIndex{} : before->link.index;
@@ -322,7 +321,7 @@ void RoutePlane::Impl::settle(bool more) {
   const Clock::time_point now = loop_.now();
   const bool stuck =
       read_all_needed_ || !last_error_.empty() ||
-      std::ranges::any_of(vxlan_, [](const auto& d) { return d.retry().size() > 0; });
+      std::ranges::any_of(tunnels_, [](const auto& d) { return d.retry().size() > 0; });
   if (!desired_in_sync_ || (!more && !stuck)) {
     behind_since_.reset();
   } else if (!behind_since_ || (wrote_ && !stuck)) {
@@ -358,7 +357,7 @@ bool RoutePlane::Impl::programmed(const model::LocalWorkload& workload) const {
 void RoutePlane::Impl::arm(Clock::time_point now) {
   auto next = earlier(routes_.next_wake(now), neighbours_.next_wake(now));
   next = earlier(next, sysctls_.next_wake(now));
-  for (const link::VxlanDevice& device : vxlan_)
+  for (const link::TunnelDevice& device : tunnels_)
     next = earlier(next, device.retry().next_after(now));
   if (read_all_needed_) next = earlier(next, now + kReadRetry);
   if (!next) return;

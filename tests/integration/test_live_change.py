@@ -313,6 +313,8 @@ ROWS: dict[str, Row] = {
     "IPv6NormalRoutePriority": Row(2001, there("routes", r"dev cali\S+ .*metric 2001")),
     "InterfacePrefix": Row("cali,tap", there("nft", r'"tap\*"')),
     "IptablesNATOutgoingInterfaceFilter": Row("eth9", there("nft", '"eth9"')),
+    "IpInIpEnabled": Row(True, there("nft", "IPIP from a stranger")),
+    "IpInIpMtu": Row(1400, in_force("IpInIpMtu", "1400")),
     "LogPrefix": Row("other", there("nft", '"prefix": "other')),
     "LogSeverityScreen": Row("Warning", in_force("LogSeverityScreen", "Warning"), says_nothing, counted),
     "NATOutgoingAddress": Row("172.31.1.11", there("nft", r'"snat": .*172\.31\.1\.11')),

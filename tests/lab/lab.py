@@ -32,6 +32,7 @@ class PoolPlan:
     number: int  # 10.<number>.0.0/16 and fd00:<number>::/64
     vxlan: str = "Never"
     nat_outgoing: bool = False
+    ipip: str = "Never"  # of the IPv4 pool
 
     def cidr(self, family: int) -> str:
         return f"10.{self.number}.0.0/16" if family == 4 else f"fd00:{self.number}::/64"
@@ -45,13 +46,14 @@ class PoolPlan:
         return str(self.block(node, family)[offset])
 
     def resources(self) -> list[Resource]:
-        return [resources.pool(f"{self.name}-v{f}", self.cidr(f), self.vxlan, self.nat_outgoing)
-                for f in FAMILIES]
+        return [resources.pool(f"{self.name}-v{f}", self.cidr(f), self.vxlan, self.nat_outgoing,
+                               ipipMode=self.ipip if f == 4 else "Never") for f in FAMILIES]
 
 
 CROSS_SUBNET = PoolPlan("vxlan", 65, "CrossSubnet")
 ALWAYS = PoolPlan("always", 66, "Always", nat_outgoing=True)
 ROUTED = PoolPlan("routed", 67)
+IPIP = PoolPlan("ipip", 68, ipip="CrossSubnet")
 
 
 class Lab:
@@ -171,6 +173,9 @@ class Lab:
                      "ipv6VXLANTunnelAddr": tunnels.address(node, 6, _TUNNEL),
                      "vxlanTunnelMACAddr": f"66:04:00:00:00:{number:02x}",
                      "vxlanTunnelMACAddrV6": f"66:06:00:00:00:{number:02x}"}
+        ipip = next((p for p in self.plans.values() if p.ipip != "Never"), None)
+        if ipip:
+            spec["bgp"]["ipv4IPIPTunnelAddr"] = ipip.address(node, 4, _TUNNEL)
         return resources.resource("Node", node.name, spec,
                                   labels={"rack": node.rack, "kubernetes.io/hostname": node.name})
 

@@ -11,6 +11,7 @@ from .kernel import Namespace
 PROTOCOL_KERNEL = 2
 PROTOCOL_AGENT, PROTOCOL_BGP = 80, 12
 TABLES = ("margay", "margay-static")
+IPIP_DEVICE = "tunl0"
 VXLAN_DEVICE = {4: "vxlan.calico", 6: "vxlan-v6.calico"}
 
 

@@ -95,21 +95,6 @@ TEST_F(RoutePlane, vxlan_blocks_neighbours_fdb_and_devices_of_both_families) {
 }
 
 // IPv6 refuses a gateway, even one on the link, that another device's route leads to.
-TEST_F(RoutePlane, of_ipip_pools_what_needs_no_tunnel_is_programmed_by_whom_they_belong_to) {
-  dataplane::RouteConfig config;
-  open(config);
-  apply({local_node(), remote("10.66.2.0/26", "n2", "172.30.9.2", model::Encap::ipip),
-         remote("10.66.3.0/26", "n3", "172.30.0.3", model::Encap::ipip, true)});
-  ASSERT_TRUE(settled());
-  has_route(
-      "10.66.3.0/26",
-      "unicast 10.66.3.0/26 via 172.30.0.3 dev eth0 proto 80 scope global metric 1024 onlink");
-  EXPECT_EQ(route("10.66.2.0/26"), "");
-  config.program_cluster_routes = dataplane::ClusterRoutes::enabled_no_encap_only;
-  plane_->set_config(config);
-  has_route("10.66.3.0/26", "");
-}
-
 TEST_F(RoutePlane, a_tunnel_address_is_reachable_before_the_blocks_behind_it) {
   run("ip -6 route add fd65::/16 via fd30::9 dev eth0; ip route add 10.65.0.0/16 via 172.30.0.9");
   std::vector<model::Change> cluster{local_node(), model::EncapInUse{false, true, true}};

@@ -158,20 +158,6 @@ TEST_F(BorderTest, a_first_view_that_passes_through_a_valid_version_is_as_one_th
   }
 }
 
-TEST_F(BorderTest, an_ipip_pool_is_in_force_but_for_its_tunnel) {
-  const model::Key key{model::Kind::ip_pool, "", "p"};
-  const auto always = give(key, R"({"spec":{"cidr":"10.65.0.0/16","ipipMode":"Always"}})");
-  ASSERT_TRUE(always);
-  EXPECT_EQ(always->effect, Effect::partly);
-  EXPECT_EQ(always->reason,
-            "spec.ipipMode: there is no IPIP device, so no route to other nodes' addresses");
-  const auto cross = give(key, R"({"spec":{"cidr":"10.65.0.0/16","ipipMode":"CrossSubnet"}})");
-  ASSERT_TRUE(cross);
-  EXPECT_NE(cross->reason.find("but those of nodes on our subnet"), std::string::npos);
-  EXPECT_FALSE(give(key, R"({"spec":{"cidr":"10.65.0.0/16","vxlanMode":"Always"}})"));
-  EXPECT_EQ(border_.partly(), 0U);
-}
-
 TEST_F(BorderTest, a_policy_of_which_a_part_is_without_effect_is_in_force_but_for_that) {
   const auto invalid = give(kPolicy, R"({"spec":{"selector":"a == 'b'","ingress":[
       {"action":"Allow","protocol":"TCP","http":{"methods":["GET"]}}]}})");

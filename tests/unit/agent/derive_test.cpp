@@ -91,6 +91,7 @@ TEST(Derive, every_route_parameter_arrives) {
                                     {"VXLANPort", "8"},
                                     {"VXLANMTU", "9"},
                                     {"VXLANMTUV6", "10"},
+                                    {"IpInIpMtu", "12"},
                                     {"RouteRefreshInterval", "11"}}),
                               false);
   dataplane::RouteConfig want;
@@ -110,6 +111,7 @@ TEST(Derive, every_route_parameter_arrives) {
   want.vxlan_port = 8;
   want.vxlan_mtu_v4 = 9;
   want.vxlan_mtu_v6 = 10;
+  want.ipip_mtu = 12;
   want.audit_interval = std::chrono::seconds(11);
   EXPECT_EQ(r, want);
 }

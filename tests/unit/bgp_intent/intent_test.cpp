@@ -375,6 +375,36 @@ TEST(Intent, options_change_while_it_stands) {
   EXPECT_FALSE(intent.compute().has_value()) << "nothing changed";
 }
 
+TEST(Intent, routes_of_each_kind_of_pool_have_one_owner) {
+  const struct {
+    const char *felix, *bgp;
+    std::vector<std::string> wrong;
+  } rows[] = {
+      {"", "", {}},
+      {"EnabledIPIPOnly", "EnabledNoEncapOnly", {}},
+      {"Enabled", "Disabled", {}},
+      {"Disabled", "Enabled", {}},
+      {"EnabledNoEncapOnly", "EnabledIPIPOnly", {}},
+      {"EnabledIPIPOnly", "Enabled", {"IPIP pools are programmed twice"}},
+      {"EnabledIPIPOnly", "Disabled", {"without encapsulation are programmed by nobody"}},
+      {"Disabled", "EnabledNoEncapOnly", {"IPIP pools are programmed by nobody"}},
+      {"EnabledIPIPOnly",
+       "EnabledIPIPOnly",
+       {"without encapsulation are programmed by nobody", "IPIP pools are programmed twice"}},
+  };
+  for (const auto& row : rows) {
+    SCOPED_TRACE(std::string(row.felix) + " and " + row.bgp);
+    const std::string mode =
+        *row.bgp == 0 ? "" : std::string(R"("programClusterRoutes":")") + row.bgp + "\"";
+    std::vector<Problem> problems;
+    (void)compute({node("n1", kN1), config(mode)}, {"n1", "", {}, row.felix}, &problems);
+    ASSERT_EQ(problems.size(), row.wrong.size());
+    for (std::size_t n = 0; n < problems.size(); ++n) {
+      EXPECT_TRUE(problems[n].text.ends_with(row.wrong[n])) << problems[n].text;
+    }
+  }
+}
+
 TEST(Intent, what_the_process_and_the_dataplane_do_of_it) {
   const auto c = compute({node("n1", kN1), config(R"("logSeverityScreen":"Debug",
                                                      "ignoredInterfaces":["docker*"])")});

@@ -124,6 +124,20 @@ TEST(RibKernel, offers_what_it_learns_as_the_policy_says) {
   }
 }
 
+TEST(RibKernel, where_bgp_has_the_ipip_pools_the_mesh_hears_of_the_tunnel) {
+  Bench b;
+  const auto target = b.peer(2, Options{.internal = true});
+  b.rib.set_kernel_routes(with({route("10.65.0.0/24", "10.1.0.9", "tunl0"),
+                                route("10.65.1.0/24", "10.1.0.9", "vxlan.calico")}));
+  b.settle();
+  EXPECT_TRUE(b.told(target).empty());
+  b.config.export_policy.ipip_is_ours = true;
+  b.rib.set_config(b.config);
+  b.settle();
+  EXPECT_TRUE(b.told(target).contains("10.65.0.0/24"));
+  EXPECT_EQ(b.told(target).size(), 1U);
+}
+
 std::vector<DataplaneChange> ours(const LearntRoute& route, bool gone = false) {
   return {{route, gone}};
 }

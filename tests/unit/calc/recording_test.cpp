@@ -144,11 +144,10 @@ TEST(RecordingReplay, ends_in_what_the_stream_said_last) {
   EXPECT_EQ(tiers[0].ingress.at(0).name, "security.allow-web");
   EXPECT_EQ(tiers[1].egress.at(0).name, "dns");
   EXPECT_TRUE(tiers[1].ingress.empty());
-  // The policy's http rule is said; kns.shop is `dev` by then, so its source set is empty. So is
-  // the pool's missing tunnel.
+  // The policy's http rule is said; kns.shop is `dev` by then, so its source set is empty.
   std::vector<model::Kind> kinds;
   for (const auto& [key, problem] : recording.graph().problems()) kinds.push_back(key.kind);
-  EXPECT_EQ(kinds, (std::vector{model::Kind::ip_pool, model::Kind::network_policy}));
+  EXPECT_EQ(kinds, std::vector{model::Kind::network_policy});
   const auto& host = view.host_endpoints.at({"", "", "node-a-eth0"});
   EXPECT_EQ(host.pre_dnat_tiers.at(0).ingress.at(0).name, "security.host-lockdown");
   EXPECT_EQ(host.untracked_tiers.at(0).egress.at(0).name, "untracked");

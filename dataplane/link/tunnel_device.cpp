@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "dataplane/link/vxlan_device.h"
+#include "dataplane/link/tunnel_device.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -20,12 +20,14 @@ netlink::VxlanLink vxlan_of(const VxlanSpec& spec) {
   return v;
 }
 
-netlink::LinkChange whole(const std::string& name, const VxlanSpec& spec) {
+netlink::LinkChange whole(TunnelKind kind, const std::string& name, const TunnelSpec& spec) {
   netlink::LinkChange c;
   c.name = name;
-  c.kind = "vxlan";
-  c.vxlan = vxlan_of(spec);
-  c.mac = spec.mac;
+  c.kind = kind == TunnelKind::vxlan ? "vxlan" : "ipip";
+  if (kind == TunnelKind::vxlan) {
+    c.vxlan = vxlan_of(spec.vxlan);
+    c.mac = spec.vxlan.mac;
+  }
   c.mtu = spec.mtu;
   c.up = true;
   return c;
@@ -39,17 +41,18 @@ bool must_be_new(const VxlanSpec& want, const netlink::Link& have) {
   return v.vni != want.vni || v.port != want.port || v.external || v.group || other_family;
 }
 
-std::optional<netlink::LinkChange> live_change(const VxlanSpec& want, const netlink::Link& have) {
+std::optional<netlink::LinkChange> live_change(TunnelKind kind, const TunnelSpec& want,
+                                               const netlink::Link& have) {
   netlink::LinkChange c;
   c.index = have.index;
   bool any = false;
-  if (*have.vxlan != vxlan_of(want)) {
+  if (kind == TunnelKind::vxlan && *have.vxlan != vxlan_of(want.vxlan)) {
     c.kind = "vxlan";
-    c.vxlan = vxlan_of(want);
+    c.vxlan = vxlan_of(want.vxlan);
     c.vxlan_keep_fixed = true;
     any = true;
   }
-  if (have.mac != want.mac) c.mac = want.mac, any = true;
+  if (kind == TunnelKind::vxlan && have.mac != want.vxlan.mac) c.mac = want.vxlan.mac, any = true;
   if (have.mtu != want.mtu) c.mtu = want.mtu, any = true;
   if (!have.up) c.up = true, any = true;
   return any ? std::optional(c) : std::nullopt;
@@ -63,53 +66,67 @@ netlink::Address device_address(IfIndex index, const Ip& ip) {
   return a;
 }
 
-}  // namespace
-
-bool VxlanPlan::empty() const {
-  return !remove && !create && !change && remove_addresses.empty() && add_addresses.empty();
-}
-
-VxlanPlan plan_vxlan(const std::string& name, const std::optional<VxlanSpec>& want,
-                     const Interface* have) {
-  VxlanPlan plan;
-  if (!want) {
-    plan.remove = have != nullptr && have->link.vxlan.has_value();
-    return plan;
-  }
-  if (have == nullptr || must_be_new(*want, have->link)) {
-    plan.remove = have != nullptr;
-    plan.create = true;
-    plan.change = whole(name, *want);
-    plan.add_addresses.push_back(device_address({}, want->address));
-    return plan;
-  }
-  plan.change = live_change(*want, have->link);
-  const netlink::Address address = device_address(have->link.index, want->address);
-  bool stands = false;
-  for (const netlink::Address& a : have->addresses) {
-    if (a.address == address.address) {
+// What the device has too much, and what it lacks.
+void plan_addresses(const std::optional<Ip>& want, const Interface& have, TunnelPlan& plan) {
+  bool stands = !want.has_value();
+  for (const netlink::Address& a : have.addresses) {
+    if (want && a.address == device_address({}, *want).address) {
       stands = true;
     } else if (!a.address.addr.is_link_local()) {
       plan.remove_addresses.push_back(a);
     }
   }
-  if (!stands) plan.add_addresses.push_back(address);
+  if (!stands) plan.add_addresses.push_back(device_address(have.link.index, *want));
+}
+
+}  // namespace
+
+bool TunnelPlan::empty() const {
+  return !remove && !create && !change && remove_addresses.empty() && add_addresses.empty();
+}
+
+TunnelPlan plan_tunnel(TunnelKind kind, const std::string& name,
+                       const std::optional<TunnelSpec>& want, const Interface* have) {
+  TunnelPlan plan;
+  const bool vxlan = kind == TunnelKind::vxlan;
+  if (!want) {
+    if (have == nullptr) return plan;
+    if (vxlan) {
+      plan.remove = have->link.vxlan.has_value();
+    } else {
+      plan_addresses(std::nullopt, *have, plan);
+    }
+    return plan;
+  }
+  if (have == nullptr || (vxlan && must_be_new(want->vxlan, have->link))) {
+    plan.remove = have != nullptr;
+    plan.create = true;
+    plan.change = whole(kind, name, *want);
+    if (want->address) plan.add_addresses.push_back(device_address({}, *want->address));
+    return plan;
+  }
+  plan.change = live_change(kind, *want, have->link);
+  plan_addresses(want->address, *have, plan);
   return plan;
 }
 
-void VxlanDevice::want(std::optional<VxlanSpec> spec) {
+void TunnelDevice::want(std::optional<TunnelSpec> spec) {
   if (spec == want_) return;
   want_ = std::move(spec);
   retry_.clear(name_);
 }
 
-bool VxlanDevice::in_sync(const LinkView& view) const {
-  return plan_vxlan(name_, want_, view.by_name(name_)).empty();
+bool TunnelDevice::in_sync(const LinkView& view) const {
+  return plan_tunnel(kind_, name_, want_, view.by_name(name_)).empty();
 }
 
-bool VxlanDevice::apply(netlink::Socket& socket, LinkView& view, Clock::time_point now) {
-  if (retry_.waiting(name_, now)) return false;
-  VxlanPlan plan = plan_vxlan(name_, want_, view.by_name(name_));
+bool TunnelDevice::apply(netlink::Socket& socket, LinkView& view, Clock::time_point now) {
+  const Interface* have = view.by_name(name_);
+  // One that has come or gone since makes another attempt worth it.
+  const bool same = stood_ == (have != nullptr);
+  stood_ = have != nullptr;
+  if (same && retry_.waiting(name_, now)) return false;
+  TunnelPlan plan = plan_tunnel(kind_, name_, want_, have);
   if (plan.empty()) {
     retry_.clear(name_);
     return false;
@@ -123,8 +140,8 @@ bool VxlanDevice::apply(netlink::Socket& socket, LinkView& view, Clock::time_poi
   return true;
 }
 
-Result<void> VxlanDevice::carry_out(VxlanPlan plan, netlink::Socket& socket, LinkView& view,
-                                    Clock::time_point now) {
+Result<void> TunnelDevice::carry_out(TunnelPlan plan, netlink::Socket& socket, LinkView& view,
+                                     Clock::time_point now) {
   if (plan.remove) MARGAY_CHECK(remove(socket, view, now));
   if (plan.create) {
     MARGAY_CHECK(create(socket));
@@ -138,15 +155,21 @@ Result<void> VxlanDevice::carry_out(VxlanPlan plan, netlink::Socket& socket, Lin
       MARGAY_CHECK(remove(socket, view, now));
       MARGAY_CHECK(create(socket));
       plan.remove_addresses.clear();
-      plan.add_addresses.assign(1, device_address({}, want_->address));
+      plan.add_addresses.clear();
+      if (want_->address) plan.add_addresses.push_back(device_address({}, *want_->address));
     }
   }
   if (plan.create || plan.change) MARGAY_CHECK(look(socket, view, now));
+  return write_addresses(std::move(plan), socket, view);
+}
+
+Result<void> TunnelDevice::write_addresses(TunnelPlan plan, netlink::Socket& socket,
+                                           LinkView& view) {
   const Interface* device = view.by_name(name_);
   if (device == nullptr) return {};
   const IfIndex index = device->link.index;
-  for (const auto& [addresses, verb] : {std::pair{&plan.remove_addresses, netlink::Verb::remove},
-                                        std::pair{&plan.add_addresses, netlink::Verb::replace}}) {
+  for (const auto& [addresses, verb] : {std::pair{&plan.add_addresses, netlink::Verb::replace},
+                                        std::pair{&plan.remove_addresses, netlink::Verb::remove}}) {
     for (netlink::Address& a : *addresses) {
       a.interface = index;
       netlink::Writer w;
@@ -158,13 +181,27 @@ Result<void> VxlanDevice::carry_out(VxlanPlan plan, netlink::Socket& socket, Lin
   return {};
 }
 
-Result<void> VxlanDevice::create(netlink::Socket& socket) {
+Result<void> TunnelDevice::create(netlink::Socket& socket) {
+  const netlink::LinkChange wanted = whole(kind_, name_, *want_);
   netlink::Writer w;
-  encode_link(w, socket.next_seq(), netlink::Verb::create, whole(name_, *want_));
-  return send(socket, w);
+  encode_link(w, socket.next_seq(), netlink::Verb::create, wanted);
+  auto done = send(socket, w);
+  if (done.ok() || kind_ != TunnelKind::ipip) return done;
+  if (done.error().sys_errno == EOPNOTSUPP) {
+    return sys_error(EOPNOTSUPP, "this kernel has no IPIP: load its module (modprobe ipip)");
+  }
+  if (done.error().sys_errno != EEXIST) return done;
+  // Asking for it loaded the module, and that made it.
+  netlink::LinkChange shape;
+  shape.name = name_;
+  shape.mtu = wanted.mtu;
+  shape.up = true;
+  netlink::Writer change;
+  encode_link(change, socket.next_seq(), netlink::Verb::change, shape);
+  return send(socket, change);
 }
 
-Result<void> VxlanDevice::remove(netlink::Socket& socket, LinkView& view, Clock::time_point now) {
+Result<void> TunnelDevice::remove(netlink::Socket& socket, LinkView& view, Clock::time_point now) {
   const Interface* device = view.by_name(name_);
   if (device == nullptr) return {};
   const netlink::Link link = device->link;
@@ -177,7 +214,7 @@ Result<void> VxlanDevice::remove(netlink::Socket& socket, LinkView& view, Clock:
   return {};
 }
 
-Result<void> VxlanDevice::look(netlink::Socket& socket, LinkView& view, Clock::time_point now) {
+Result<void> TunnelDevice::look(netlink::Socket& socket, LinkView& view, Clock::time_point now) {
   netlink::Writer w;
   encode_link_lookup(w, socket.next_seq(), name_);
   std::optional<netlink::LinkMessage> found;
@@ -189,7 +226,7 @@ Result<void> VxlanDevice::look(netlink::Socket& socket, LinkView& view, Clock::t
   return {};
 }
 
-Result<void> VxlanDevice::send(netlink::Socket& socket, const netlink::Writer& message) {
+Result<void> TunnelDevice::send(netlink::Socket& socket, const netlink::Writer& message) {
   MARGAY_TRY(const auto refused, socket.transact(message.bytes()));
   if (refused.empty()) return {};
   const auto& r = refused.front();
