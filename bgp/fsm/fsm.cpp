@@ -29,10 +29,6 @@ constexpr FsmTimer hold_of(Connection c) {
 constexpr FsmTimer keepalive_of(Connection c) {
   return c == Connection::outgoing ? FsmTimer::keepalive_outgoing : FsmTimer::keepalive_incoming;
 }
-constexpr Connection connection_of(FsmTimer t) {
-  return t == FsmTimer::hold_outgoing || t == FsmTimer::keepalive_outgoing ? Connection::outgoing
-                                                                           : Connection::incoming;
-}
 
 // Why a connection ended: Closed::error in words.
 const char* text_of_end(int error) {
@@ -295,7 +291,7 @@ void Fsm::on(const fsm_event::Expired& e) {
       conn.state == FsmState::open_sent ? FsmDuration(kInitialHold) : FsmDuration(negotiated_.hold);
   const auto end = conn.last_heard + limit;
   if (now_ < end) {
-    arm(e.timer, end - now_ + (tick() - end.time_since_epoch() % tick()) % tick());
+    arm(e.timer, until_tick(end));
   } else {
     fail(c, {code::hold, 0, {}});
   }
@@ -325,16 +321,18 @@ FsmDuration Fsm::jittered(FsmDuration d) {
   return d * 3 / 4 + d * part / 1024;
 }
 
-// Few wake-ups for hundreds of sessions.
+// Two of them lie where the jitter puts a keepalive.
 FsmDuration Fsm::tick() const {
-  return std::clamp<FsmDuration>(FsmDuration(negotiated_.keepalive) / 16, 1ms, 1s);
+  return std::max<FsmDuration>(FsmDuration(negotiated_.keepalive) / 8, 1ms);
+}
+
+FsmDuration Fsm::until_tick(FsmTime at) const {
+  return at - now_ + (tick() - at.time_since_epoch() % tick()) % tick();
 }
 
 FsmDuration Fsm::until_keepalive() {
-  const FsmDuration usual = negotiated_.keepalive;
-  const FsmTime due = now_ + jittered(usual);
-  const FsmDuration wait = due - due.time_since_epoch() % tick() - now_;
-  return wait < usual * 3 / 4 ? wait + tick() : wait;
+  const FsmDuration usual = negotiated_.keepalive, wait = until_tick(now_ + jittered(usual));
+  return wait > usual ? wait - tick() : wait;
 }
 
 // --- messages --------------------------------------------------------------------------------
@@ -425,7 +423,7 @@ void Fsm::arm_session(Connection c) {
     disarm(hold_of(c));
     return;
   }
-  arm(hold_of(c), negotiated_.hold);
+  arm(hold_of(c), until_tick(now_ + negotiated_.hold));
   arm(keepalive_of(c), until_keepalive());
 }
 

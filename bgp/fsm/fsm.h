@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // One BGP session (RFC 4271 8) without sockets and clocks: events and the time go in, actions come
 // out. Covers both connections of a peer and their collision (6.8), all timers with jitter,
-// back-off after errors, and what was agreed on in the OPENs. Keepalives go out on ticks of at most
-// a second that all sessions of a process share; a lost peer is noticed up to a tick after its hold
-// time. Time is data; the jitter comes from a seed, so that a run can be repeated.
+// back-off after errors, and what was agreed on in the OPENs. Keepalive and hold timers fire on
+// ticks, an eighth of the keepalive interval apart, that all sessions of a process share: hundreds
+// of them wake it as rarely as one. So a lost peer is noticed up to a tick after its hold time,
+// never before. Time is data; the jitter comes from a seed, so that a run can be repeated.
 #pragma once
 
 #include <array>
@@ -58,6 +59,11 @@ enum class FsmTimer : std::uint8_t {
   keepalive_incoming,
 };
 inline constexpr std::size_t kFsmTimers = 5;
+// Of all but `retry`.
+[[nodiscard]] constexpr Connection connection_of(FsmTimer t) {
+  return t == FsmTimer::hold_outgoing || t == FsmTimer::keepalive_outgoing ? Connection::outgoing
+                                                                           : Connection::incoming;
+}
 
 // What both sides agreed on.
 struct Negotiated {
@@ -162,7 +168,8 @@ class Fsm {
   [[nodiscard]] std::span<const FsmAction> step(FsmTime now, const FsmEvent& event);
   // Whether an incoming connection may be had now; it takes the place of one that there may be.
   [[nodiscard]] bool accepts_incoming() const;
-  void heard(FsmTime now, Connection c) { at(c).last_heard = now; }
+  // A message came at that time, which Received takes to be now.
+  void heard(FsmTime when, Connection c) { at(c).last_heard = when; }
 
   [[nodiscard]] FsmState state() const;  // of the connection that is furthest
   // BIRD's words: "Idle", "Passive", "Active", ..., "Established".
@@ -231,7 +238,8 @@ class Fsm {
   void send(Connection c, wire::Buffer bytes);
   [[nodiscard]] FsmDuration jittered(FsmDuration d);
   [[nodiscard]] FsmDuration tick() const;
-  [[nodiscard]] FsmDuration until_keepalive();  // jittered, to a tick
+  [[nodiscard]] FsmDuration until_tick(FsmTime at) const;  // the first that is not before
+  [[nodiscard]] FsmDuration until_keepalive();             // jittered, to a tick
 
   FsmConfig config_;
   std::array<Conn, 2> conns_;
