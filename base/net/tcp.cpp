@@ -187,6 +187,19 @@ std::optional<unsigned> first_ttl(int fd) {
   return headers[0] >> 4 == 4 ? headers[kTtlAt] : headers[kHopLimitAt];
 }
 
+Result<void> set_low_water(int fd, std::size_t bytes) {
+  return set_int(fd, SOL_SOCKET, SO_RCVLOWAT, static_cast<int>(bytes), "SO_RCVLOWAT");
+}
+
+std::chrono::milliseconds silence(int fd) {
+  constexpr std::chrono::milliseconds kKernelTick{10};  // at most; it counts whole ones
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return {};
+  const std::chrono::milliseconds since{info.tcpi_last_data_recv};
+  return std::max(since, kKernelTick) - kKernelTick;
+}
+
 long read_some(int fd, std::span<std::uint8_t> into) {
   const ssize_t n = ::recv(fd, into.data(), into.size(), MSG_DONTWAIT);
   return n >= 0 ? n : -errno;

@@ -4,6 +4,7 @@
 // watch the descriptors themselves.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -49,6 +50,11 @@ inline constexpr int kListenBacklog = 4096;
 [[nodiscard]] Result<void> keep_first_segment(int listener, bool keep);
 // TTL of the segment with which an accepted connection began; nullopt: it was not kept.
 [[nodiscard]] std::optional<unsigned> first_ttl(int fd);
+
+// poll(2) finds the socket readable when so many bytes wait, or its end has come.
+[[nodiscard]] Result<void> set_low_water(int fd, std::size_t bytes);
+// How long ago bytes came in last, or a few milliseconds less.
+[[nodiscard]] std::chrono::milliseconds silence(int fd);
 
 // As read(2) and send(2) without blocking and signals: bytes, 0 at the end, or -errno.
 [[nodiscard]] long read_some(int fd, std::span<std::uint8_t> into);

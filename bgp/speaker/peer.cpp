@@ -16,6 +16,8 @@ constexpr auto kSilentSync = 5s;
 constexpr std::chrono::seconds kStaleLimit{120};
 // What one flush writes before others get their turn.
 constexpr std::size_t kFlushBytes = 512 * 1024;
+// More than a KEEPALIVE, and no more than any other message.
+constexpr std::size_t kMoreThanKeepalive = wire::kHeaderSize + 1;
 
 std::vector<Family> families_of(const SessionConfig& s) {
   return s.families.empty() ? std::vector{s.address.family()} : s.families;
@@ -173,7 +175,7 @@ void SpeakerPeer::carry_out(const FsmAction& action) {
   } else if (const auto* arm = std::get_if<fsm_action::Arm>(&action)) {
     const FsmTimer t = arm->timer;
     timers_[static_cast<std::size_t>(t)] =
-        context_.loop.after(arm->after, [this, t] { step(fsm_event::Expired{t}); });
+        context_.loop.after(arm->after, [this, t] { on_timer(t); });
   } else if (const auto* disarm = std::get_if<fsm_action::Disarm>(&action)) {
     timers_[static_cast<std::size_t>(disarm->timer)].reset();
   } else if (const auto* up = std::get_if<fsm_action::Up>(&action)) {
@@ -183,6 +185,19 @@ void SpeakerPeer::carry_out(const FsmAction& action) {
   } else if (const auto* refresh = std::get_if<fsm_action::Refresh>(&action)) {
     on_refresh(refresh->request);
   }
+}
+
+// Before the state machine is told that a time is over, it hears what was left waiting. Our own
+// KEEPALIVEs bring us here as often as the peer's come: hardly ever do two of them meet in the
+// socket, which would wake us.
+void SpeakerPeer::on_timer(FsmTimer timer) {
+  const Connection c = connection_of(timer);
+  const std::uint64_t serial = at(c).serial;
+  if (fsm_.established() == c) {
+    read_waiting(c);
+    if (fsm_.established() != c || at(c).serial != serial) return;  // and its timers with it
+  }
+  step(fsm_event::Expired{timer});
 }
 
 // --- the session -----------------------------------------------------------------------------
@@ -365,20 +380,25 @@ void SpeakerPeer::close(Connection c) {
 void SpeakerPeer::on_data(Connection c, std::uint64_t serial, wire::Bytes bytes) {
   Conn& conn = at(c);
   if (conn.serial != serial) return;
-  if (conn.partial.empty()) {
-    const std::size_t used = consume(c, serial, bytes);
-    if (conn.serial != serial) return;
-    conn.partial.assign(bytes.begin() + static_cast<std::ptrdiff_t>(used), bytes.end());
-    return;
+  wire::Buffer whole = std::exchange(conn.partial, {});
+  if (!whole.empty()) {
+    whole.insert(whole.end(), bytes.begin(), bytes.end());
+    bytes = whole;
   }
-  wire::Buffer whole = std::move(conn.partial);
-  conn.partial = {};
-  whole.insert(whole.end(), bytes.begin(), bytes.end());
-  const std::size_t used = consume(c, serial, whole);
+  const std::size_t used = consume(c, serial, bytes);
   if (conn.serial != serial) return;
-  whole.erase(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(used));
-  if (whole.empty()) return;  // gives the memory back
-  conn.partial = std::move(whole);
+  conn.partial.assign(bytes.begin() + static_cast<std::ptrdiff_t>(used), bytes.end());
+  // A lone KEEPALIVE can wait until a timer looks for it; the rest of a message may be shorter.
+  const bool at_rest = fsm_.established() == c && conn.partial.empty();
+  conn.stream->set_low_water(at_rest ? kMoreThanKeepalive : 1);
+}
+
+void SpeakerPeer::read_waiting(Connection c) {
+  const Stream::Waiting waiting = at(c).stream->take();
+  if (waiting.bytes.empty()) return;
+  const std::uint64_t before = counters_.messages_in;
+  on_data(c, at(c).serial, waiting.bytes);
+  if (counters_.messages_in != before) fsm_.heard(context_.loop.now() - waiting.age, c);
 }
 
 std::size_t SpeakerPeer::consume(Connection c, std::uint64_t serial, wire::Bytes bytes) {

@@ -110,7 +110,9 @@ class SpeakerPeer {
   [[nodiscard]] StreamEvents events(Connection c);
   void attach(Connection c, std::unique_ptr<Stream> stream);
   void close(Connection c);
+  void on_timer(FsmTimer timer);
   void on_data(Connection c, std::uint64_t serial, wire::Bytes bytes);
+  void read_waiting(Connection c);
   [[nodiscard]] std::size_t consume(Connection c, std::uint64_t serial, wire::Bytes bytes);
   void on_update(Connection c, wire::Bytes body);
   bool write_pending(Conn& conn);

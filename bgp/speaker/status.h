@@ -18,6 +18,7 @@
 namespace margay::bgp {
 
 struct PeerCounters {
+  // Those read and written: a lone KEEPALIVE of an idle session is read with our next.
   std::uint64_t messages_in = 0, messages_out = 0;
   std::uint64_t updates_in = 0, updates_out = 0;
   std::uint64_t established = 0;        // how often the session came up

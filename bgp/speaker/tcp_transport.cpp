@@ -81,7 +81,32 @@ class TcpStream : public Stream {
     return done;
   }
 
+  void set_low_water(std::size_t bytes) override {
+    if (!open_ || std::exchange(low_water_, bytes) == bytes) return;
+    (void)net::set_low_water(fd_.get(), bytes);  // it only saves wake-ups
+  }
+
+  [[nodiscard]] Waiting take() override {
+    if (!open_) return {};
+    const long n = net::read_some(fd_.get(), buffer_);
+    if (n > 0)
+      return {std::span(buffer_).first(static_cast<std::size_t>(n)), net::silence(fd_.get())};
+    if (is_end(n)) {  // the socket tells an error only once
+      stop();
+      later_ = loop_.after(0s, [this, n] { events_.on_closed(static_cast<int>(-n)); });
+    }
+    return {};
+  }
+
  private:
+  static bool is_end(long n) { return n <= 0 && n != -EAGAIN && n != -EINTR; }
+
+  void stop() {
+    open_ = false;
+    read_watch_.reset();
+    write_watch_.reset();
+  }
+
   void connected(int error) {
     write_watch_.reset();
     later_.reset();
@@ -98,10 +123,8 @@ class TcpStream : public Stream {
     const long n = net::read_some(fd_.get(), buffer_);
     if (n > 0) {
       events_.on_data(std::span(buffer_).first(static_cast<std::size_t>(n)));
-    } else if (n != -EAGAIN && n != -EINTR) {
-      open_ = false;
-      read_watch_.reset();
-      write_watch_.reset();
+    } else if (is_end(n)) {
+      stop();
       events_.on_closed(static_cast<int>(-n));
     }
   }
@@ -111,6 +134,7 @@ class TcpStream : public Stream {
   Fd fd_;  // before the watches: they go first
   StreamEvents events_;
   bool open_ = false;
+  std::size_t low_water_ = 1;
   EventLoop::Watch read_watch_, write_watch_;
   EventLoop::Timer later_;
 };

@@ -4,6 +4,7 @@
 // a call into the transport.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -25,6 +26,14 @@ class Stream {  // destroying it closes the connection; no callback comes afterw
   // Takes as much as fits now and returns how much that was; when it is less than everything,
   // on_writable follows once.
   [[nodiscard]] virtual std::size_t write(std::span<const std::uint8_t> bytes) = 0;
+  // on_data may wait until so many bytes are there, or the end is; 1 at first.
+  virtual void set_low_water(std::size_t bytes) = 0;
+  struct Waiting {
+    std::span<const std::uint8_t> bytes;         // valid until the next take() or callback
+    std::chrono::steady_clock::duration age{0};  // how long ago the last of them came, or less
+  };
+  // What on_data has not been called with, and will not be. Not from inside a callback.
+  [[nodiscard]] virtual Waiting take() = 0;
 };
 
 struct StreamEvents {

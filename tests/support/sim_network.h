@@ -13,6 +13,7 @@
 #include <memory>
 #include <random>
 #include <set>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -30,6 +31,8 @@ class SimNetwork {
   std::size_t window = 64 * 1024;  // bytes under way in one direction
   std::uint64_t connections = 0;   // made so far
   std::uint64_t bytes = 0;         // delivered so far
+  // How often whoever has an address was told of data so far.
+  std::unordered_map<Ip, std::uint64_t> wakeups;
 
   // From now on nothing passes between the two, without a word to either, until mend().
   void cut(const Ip& a, const Ip& b) {
@@ -65,6 +68,9 @@ class SimNetwork {
     Clock::time_point last_arrival;   // of what is on the way to this end
     std::vector<std::uint8_t> early;  // before it was adopted
     std::optional<int> early_close;
+    std::size_t low_water = 1;
+    std::vector<std::uint8_t> waiting;  // below it
+    Clock::time_point last_data;
     std::deque<Arrival> held;  // what would have arrived while it was cut off
   };
   struct Conn {
@@ -92,6 +98,16 @@ class SimNetwork {
     }
     [[nodiscard]] std::size_t write(std::span<const std::uint8_t> bytes) override {
       return net_.send(conn_, side_, bytes);
+    }
+    void set_low_water(std::size_t bytes) override {
+      end().low_water = bytes;
+      if (end().waiting.size() < bytes) return;
+      net_.loop_.later(Clock::duration::zero(),
+                       [net = &net_, c = conn_, side = side_] { net->wake(c, side); });
+    }
+    [[nodiscard]] Waiting take() override {
+      net_.taken_ = std::exchange(end().waiting, {});
+      return {net_.taken_, net_.loop_.now() - end().last_data};
     }
     [[nodiscard]] const ConnPtr& conn() const { return conn_; }
     [[nodiscard]] int side() const { return side_; }
@@ -190,8 +206,10 @@ class SimNetwork {
     to.in_flight -= data.size();
     bytes += data.size();
     if (!to.closed && to.stream != nullptr) {
+      to.last_data = loop_.now();
       if (to.adopted) {
-        to.events.on_data(data);
+        to.waiting.insert(to.waiting.end(), data.begin(), data.end());
+        wake(c, side);
       } else {
         to.early.insert(to.early.end(), data.begin(), data.end());
       }
@@ -200,6 +218,14 @@ class SimNetwork {
       from.blocked = false;
       from.events.on_writable();
     }
+  }
+
+  void wake(const ConnPtr& c, int side) {
+    End& e = c->ends[static_cast<std::size_t>(side)];
+    if (e.closed || e.waiting.size() < e.low_water) return;
+    ++wakeups[e.address];
+    const auto data = std::exchange(e.waiting, {});
+    e.events.on_data(data);
   }
 
   void close_end(const ConnPtr& c, int side, int error) { reach(c, side, {{}, error}); }
@@ -211,6 +237,9 @@ class SimNetwork {
       e.early_close = error;
       return;
     }
+    e.low_water = 1;  // the end wakes whoever waits for more
+    wake(c, side);
+    if (e.closed) return;
     e.closed = true;
     const auto f = e.events.on_closed;
     if (f) f(error);
@@ -221,6 +250,7 @@ class SimNetwork {
   std::set<std::pair<Ip, Ip>> cut_;
   std::vector<std::weak_ptr<Conn>> conns_;
   std::size_t tidy_at_ = 64;
+  std::vector<std::uint8_t> taken_;  // by Stream::take()
   std::minstd_rand random_{1};
 };
 
