@@ -72,7 +72,7 @@ BgpThread::BgpThread(health::Health& health, metrics::Registry& registry, RouteT
   options.on_summary = [this] { report(); };
   speaker_ = std::make_unique<bgp::Speaker>(loop_, *transport_, *sink_, registry, options);
   loop_.post([this] {
-    heartbeat_ = std::make_unique<Heartbeat>(loop_, health_, kSubsystem, [this] { report(); });
+    pulse_ = std::make_unique<Pulse>(loop_, health_, kSubsystem, [this] { report(); });
   });
   if (routes_ != nullptr) watch();
   loop_.run_in_thread();

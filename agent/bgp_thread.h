@@ -6,8 +6,9 @@
 #include <memory>
 
 #include "agent/local_api/local_api.h"
-#include "agent/plane_thread.h"
+#include "agent/pulse.h"
 #include "agent/route_thread.h"
+#include "base/loop/asio_loop.h"
 #include "base/metrics.h"
 #include "bgp/speaker/speaker.h"
 
@@ -52,7 +53,7 @@ class BgpThread {
   std::vector<std::string> ignored_interfaces_;
   bool learning_ = false;  // it has told
   EventLoop::Timer learn_timer_;
-  std::unique_ptr<Heartbeat> heartbeat_;
+  std::unique_ptr<Pulse> pulse_;
 };
 
 }  // namespace margay::agent

@@ -105,9 +105,9 @@ Core::Core(EventLoop& loop, Options options, Outputs outputs, health::Health& he
                               "Parameters that were changed and need a restart.")),
       stale_(registry.gauge("margay_sync_stale_seconds",
                             "How long ago the view was last known to be the newest; 0: it is.")),
-      heartbeat_(loop, health, kCalc, [this] { report_age(); }) {
-  health_.add(kSync, {}, loop_.now());
-  health_.add(kConfig, {}, loop_.now());
+      pulse_(loop, health, kCalc, [this] { report_age(); }) {
+  health_.add(kSync);
+  health_.add(kConfig);
   log_problems(config_);
   report_config();
   if (outputs_.speaker) read_passwords();

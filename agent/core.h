@@ -16,7 +16,7 @@
 #include "agent/health/health.h"
 #include "agent/local_api/local_api.h"
 #include "agent/options.h"
-#include "agent/plane_thread.h"
+#include "agent/pulse.h"
 #include "agent/sync/source.h"
 #include "base/metrics.h"
 #include "bgp/intent/intent.h"
@@ -88,7 +88,7 @@ class Core {
   metrics::Gauge& waiting_;
   metrics::Gauge& stale_;
   std::unique_ptr<sync::Source> source_;
-  Heartbeat heartbeat_;  // looks at the source
+  Pulse pulse_;  // looks at the source
 };
 
 }  // namespace margay::agent

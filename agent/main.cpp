@@ -45,18 +45,19 @@ int check_config(const Options& options) {
 // Tells the service manager that the process lives, as long as it does.
 class Watchdog {
  public:
-  Watchdog(EventLoop& loop, const health::Health& health) : loop_(loop), health_(health) {
+  Watchdog(EventLoop& loop, health::Health& health) : loop_(loop), health_(health) {
     interval_ = service_manager::watchdog_interval();
     if (interval_) beat();
   }
 
  private:
   void beat() {
+    health_.look(loop_.now(), Clock::duration::zero());
     if (health_.liveness(loop_.now()).good) service_manager::notify("WATCHDOG=1");
     timer_ = loop_.after(*interval_, [this] { beat(); });
   }
   EventLoop& loop_;
-  const health::Health& health_;
+  health::Health& health_;
   std::optional<std::chrono::microseconds> interval_;
   EventLoop::Timer timer_;
 };
@@ -85,7 +86,7 @@ Result<SingleHost> open_single_host(AsioLoop& loop, const Options& options, heal
   };
   MARGAY_TRY(out.store, datastore::SqliteStore::open(loop, std::move(sqlite)));
   MARGAY_TRY(out.server, datastore::StoreServer::start(loop, *out.store, options.store_socket));
-  health.add("datastore", {}, loop.now());
+  health.add("datastore");
   report_store(health, gauge, loop.now(), {});
   return out;
 }

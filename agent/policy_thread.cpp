@@ -49,7 +49,7 @@ PolicyThread::PolicyThread(health::Health& health, metrics::Registry& registry,
       loop_, registry, [this](const managers::PolicyStatus& s) { report(s); }, allows);
   plane_->set_config(std::move(config));
   loop_.post([this] {
-    heartbeat_ = std::make_unique<Heartbeat>(loop_, health_, kSubsystem);
+    pulse_ = std::make_unique<Pulse>(loop_, health_, kSubsystem);
     start();
   });
   loop_.run_in_thread();

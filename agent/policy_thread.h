@@ -8,7 +8,8 @@
 #include <vector>
 
 #include "agent/local_api/local_api.h"
-#include "agent/plane_thread.h"
+#include "agent/pulse.h"
+#include "base/loop/asio_loop.h"
 #include "base/loop/mailbox.h"
 #include "base/metrics.h"
 #include "dataplane/managers/policy_plane.h"
@@ -39,7 +40,7 @@ class PolicyThread {
   AsioLoop loop_{"nft"};
   Mailbox<model::Batch> batches_;
   std::unique_ptr<managers::PolicyPlane> plane_;
-  std::unique_ptr<Heartbeat> heartbeat_;
+  std::unique_ptr<Pulse> pulse_;
   EventLoop::Timer retry_;
 };
 

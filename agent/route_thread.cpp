@@ -50,7 +50,7 @@ RouteThread::RouteThread(health::Health& health, metrics::Registry& registry,
         }
       }) {
   loop_.post([this] {
-    heartbeat_ = std::make_unique<Heartbeat>(loop_, health_, kSubsystem, [this] { report(); });
+    pulse_ = std::make_unique<Pulse>(loop_, health_, kSubsystem, [this] { report(); });
     start();
   });
   loop_.run_in_thread();

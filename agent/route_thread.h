@@ -7,7 +7,8 @@
 #include <vector>
 
 #include "agent/local_api/local_api.h"
-#include "agent/plane_thread.h"
+#include "agent/pulse.h"
+#include "base/loop/asio_loop.h"
 #include "base/loop/mailbox.h"
 #include "base/metrics.h"
 #include "dataplane/managers/route_plane.h"
@@ -60,7 +61,7 @@ class RouteThread {
   std::vector<model::Batch> early_batches_;
   std::vector<std::vector<dataplane::BgpRoute>> early_routes_;
   bool early_bgp_synced_ = false;
-  std::unique_ptr<Heartbeat> heartbeat_;
+  std::unique_ptr<Pulse> pulse_;
   EventLoop::Timer retry_;
 };
 

@@ -41,16 +41,41 @@ std::string since(Clock::duration age) {
 
 }  // namespace
 
-void Health::add(std::string_view subsystem, Limits limits, Clock::time_point now) {
+void Health::add(std::string_view subsystem, Limits limits, Ask ask) {
   const std::lock_guard lock(mu_);
-  subsystems_[std::string(subsystem)] = Subsystem{limits, now};
+  subsystems_[std::string(subsystem)] = Subsystem{limits, std::move(ask)};
 }
 
-void Health::beat(std::string_view subsystem, Clock::time_point now) {
+void Health::settle(Subsystem& s) {
+  if (!s.asked) return;
+  s.asked.reset();
+  if (--owing_ == 0) all_answered_.notify_all();
+}
+
+void Health::answered(std::string_view subsystem) {
   const std::lock_guard lock(mu_);
   const auto it = subsystems_.find(subsystem);
   MARGAY_ASSERT(it != subsystems_.end());
-  it->second.last_beat = now;
+  settle(it->second);
+}
+
+void Health::retire(std::string_view subsystem) {
+  const std::lock_guard lock(mu_);
+  const auto it = subsystems_.find(subsystem);
+  MARGAY_ASSERT(it != subsystems_.end());
+  it->second.ask = {};
+  settle(it->second);
+}
+
+void Health::look(Clock::time_point now, Clock::duration patience) {
+  std::unique_lock lock(mu_);
+  for (auto& [name, s] : subsystems_) {
+    if (!s.ask || s.asked) continue;
+    s.asked = now;
+    ++owing_;
+    s.ask();
+  }
+  all_answered_.wait_for(lock, patience, [this] { return owing_ == 0; });
 }
 
 void Health::report(std::string_view subsystem, bool ready, std::string detail,
@@ -64,7 +89,7 @@ void Health::report(std::string_view subsystem, bool ready, std::string detail,
 }
 
 bool Health::late(const Subsystem& s, Clock::duration limit, Clock::time_point now) {
-  return limit != Clock::duration::zero() && now - s.last_beat > limit;
+  return limit != Clock::duration::zero() && s.asked && now - *s.asked > limit;
 }
 
 Verdict Health::verdict(Clock::time_point now, bool want_ready) const {
@@ -81,7 +106,7 @@ Verdict Health::verdict(Clock::time_point now, bool want_ready) const {
       detail = text + (detail.empty() ? "" : "; " + detail);
     };
     if (behind >= kWorthSaying) before("not up to date " + since(behind));
-    if (!on_time) before("no beat " + since(now - s.last_beat));
+    if (!on_time) before("no answer " + since(now - *s.asked));
     if (!(want_ready ? ready : live)) reason += (reason.empty() ? "" : "; ") + name + ": " + detail;
     rows.push_back({name, live ? "live" : "not live", ready ? "ready" : "not ready", detail});
   }

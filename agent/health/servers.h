@@ -25,7 +25,7 @@ struct Address {
 class Servers {
  public:
   // Both outlive this object.
-  Servers(const Health& health, const metrics::Registry& registry);
+  Servers(Health& health, const metrics::Registry& registry);
   ~Servers();
   Servers(const Servers&) = delete;
   Servers& operator=(const Servers&) = delete;
@@ -48,10 +48,11 @@ class Servers {
   };
   void serve(Endpoint& endpoint, std::optional<Address> want, const char* what,
              http::Handler handler);
+  [[nodiscard]] Clock::time_point look();
   void answer_metrics(const http::Respond& respond);
   void listen(Endpoint& endpoint, const char* what, const http::Handler& handler);
 
-  const Health& health_;
+  Health& health_;
   const metrics::Registry& registry_;
   AsioLoop loop_{"health"};
   Endpoint probes_, metrics_;
