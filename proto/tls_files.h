@@ -21,7 +21,8 @@ struct TlsFiles {
   std::string peer_uri_san;
   // Or a subject CN that matches one of these (matches_any): a server's further sorts of clients.
   std::vector<std::string> peer_cn_patterns = {};
-  unsigned refresh_seconds = 1;  // how often a server looks at the files; clients: when they connect
+  unsigned refresh_seconds =
+      1;  // how often a server looks at the files; clients: when they connect
 
   [[nodiscard]] bool enabled() const {
     return !ca_file.empty() || !cert_file.empty() || !key_file.empty();
@@ -29,6 +30,10 @@ struct TlsFiles {
   // Complete, a name is set, and the files are readable PEM that belong together as far as can be
   // said without a peer. Names the file at fault.
   [[nodiscard]] Result<void> check() const;
+  // Whether a peer of this subject CN and with these URI SANs is one that was meant; its chain has
+  // been verified already. Code::refused says what was expected.
+  [[nodiscard]] Result<void> check_peer(const std::string& cn,
+                                        const std::vector<std::string>& uris) const;
 };
 
 // Shell patterns: `*` stands for any text, `?` for one character. No pattern matches no name.
@@ -36,5 +41,7 @@ struct TlsFiles {
 
 // Addresses that never leave this machine: unix:..., 127.0.0.0/8, [::1], localhost.
 [[nodiscard]] bool is_local_address(std::string_view address);
+// Without TLS we speak to those only: Code::invalid otherwise.
+[[nodiscard]] Result<void> check_plain(const std::string& address);
 
 }  // namespace margay::transport

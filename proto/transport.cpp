@@ -2,7 +2,6 @@
 #include "proto/transport.h"
 
 #include <fcntl.h>
-#include <fnmatch.h>
 #include <grpc/grpc.h>
 #include <grpc/support/log.h>
 #include <grpcpp/create_channel.h>
@@ -18,8 +17,8 @@
 #include <cstdlib>
 
 #include "base/fd.h"
-#include "base/ip.h"
 #include "base/log.h"
+#include "proto/grpc_status.h"
 
 namespace margay::transport {
 namespace {
@@ -32,36 +31,26 @@ constexpr int kWindow = 512 * 1024;  // bytes in flight per stream: two segments
 // we were told to talk to.
 class NameVerifier : public tls_api::ExternalCertificateVerifier {
  public:
-  NameVerifier(std::string cn, std::string uri_san, std::vector<std::string> cn_patterns)
-      : cn_(std::move(cn)), uri_san_(std::move(uri_san)), cn_patterns_(std::move(cn_patterns)) {}
+  explicit NameVerifier(TlsFiles expected) : expected_(std::move(expected)) {}
   bool Verify(tls_api::TlsCustomVerificationCheckRequest* request,
               std::function<void(grpc::Status)> /*callback*/, grpc::Status* sync_status) override {
-    const std::string cn(request->common_name().data(), request->common_name().size());
-    const auto uris = request->uri_names();
-    const bool cn_ok = (!cn_.empty() && cn == cn_) || matches_any(cn, cn_patterns_);
-    const bool uri_ok =
-        !uri_san_.empty() && std::any_of(uris.begin(), uris.end(),
-                                         [this](grpc::string_ref uri) { return uri == uri_san_; });
-    if (!cn_ok && !uri_ok) {
-      log::warn("tls_peer_name_refused", kv("cn", cn), kv("expected_cn", cn_),
-                kv("expected_uri_san", uri_san_));
-      *sync_status = grpc::Status(grpc::StatusCode::UNAUTHENTICATED,
-                                  "peer certificate has CN '" + cn + "', expected " +
-                                      (cn_.empty() ? "URI SAN '" + uri_san_ : "'" + cn_) + "'");
+    std::vector<std::string> uris;
+    for (const grpc::string_ref& uri : request->uri_names())
+      uris.emplace_back(uri.data(), uri.size());
+    const grpc::string_ref cn = request->common_name();
+    if (const auto ok = expected_.check_peer({cn.data(), cn.size()}, uris); !ok.ok()) {
+      *sync_status = grpc::Status(grpc::StatusCode::UNAUTHENTICATED, ok.error().context);
     }
     return true;
   }
   void Cancel(tls_api::TlsCustomVerificationCheckRequest*) override {}
 
  private:
-  std::string cn_;
-  std::string uri_san_;
-  std::vector<std::string> cn_patterns_;
+  const TlsFiles expected_;
 };
 
 std::shared_ptr<tls_api::CertificateVerifier> name_verifier(const TlsFiles& tls) {
-  return tls_api::ExternalCertificateVerifier::Create<NameVerifier>(tls.peer_cn, tls.peer_uri_san,
-                                                                    tls.peer_cn_patterns);
+  return tls_api::ExternalCertificateVerifier::Create<NameVerifier>(tls);
 }
 
 // gRPC's end, with the last channel or server, waits for a poller that nobody wakes whenever a
@@ -117,29 +106,10 @@ class MemoryFile {
 
 }  // namespace
 
-bool matches_any(const std::string& name, const std::vector<std::string>& patterns) {
-  return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) {
-    return ::fnmatch(pattern.c_str(), name.c_str(), 0) == 0;
-  });
-}
-
-bool is_local_address(std::string_view address) {
-  if (address.starts_with("unix:")) return true;
-  const auto colon = address.rfind(':');
-  auto host = address.substr(0, colon == std::string_view::npos ? address.size() : colon);
-  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  if (host == "localhost") return true;
-  const auto ip = Ip::parse(host);
-  return ip.ok() && ip->is_loopback();
-}
-
 Result<std::shared_ptr<grpc::Channel>> make_channel(const std::string& address,
                                                     const TlsFiles& tls) {
   if (!tls.enabled()) {
-    if (!is_local_address(address)) {
-      return make_error(Code::invalid,
-                        address + " is not on this machine: TLS files are needed to reach it");
-    }
+    MARGAY_CHECK(check_plain(address));
     return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(),
                                      channel_arguments());
   }
@@ -211,7 +181,7 @@ void set_server_defaults(grpc::ServerBuilder& builder) {
   keep_library();
   builder.SetMaxReceiveMessageSize(16 * 1024 * 1024);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);  // heartbeats find out earlier
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // a second server must fail to bind
@@ -231,36 +201,7 @@ void adopt_grpc() {
 }
 
 Error error_from(const grpc::Status& status, const std::string& what) {
-  const auto code = [&] {
-    switch (status.error_code()) {
-      case grpc::StatusCode::UNAVAILABLE:
-      case grpc::StatusCode::DEADLINE_EXCEEDED:
-      case grpc::StatusCode::CANCELLED:
-      case grpc::StatusCode::RESOURCE_EXHAUSTED:
-      case grpc::StatusCode::ABORTED:
-        return Code::unavailable;
-      case grpc::StatusCode::UNAUTHENTICATED:
-      case grpc::StatusCode::PERMISSION_DENIED:
-      case grpc::StatusCode::UNIMPLEMENTED:
-      case grpc::StatusCode::FAILED_PRECONDITION:
-        return Code::refused;
-      case grpc::StatusCode::INVALID_ARGUMENT:
-      case grpc::StatusCode::OUT_OF_RANGE:
-        return Code::invalid;
-      case grpc::StatusCode::NOT_FOUND:
-        return Code::not_found;
-      case grpc::StatusCode::ALREADY_EXISTS:
-        return Code::exists;
-      case grpc::StatusCode::OK:
-      case grpc::StatusCode::UNKNOWN:
-      case grpc::StatusCode::INTERNAL:
-      case grpc::StatusCode::DATA_LOSS:
-      case grpc::StatusCode::DO_NOT_USE:
-        return Code::internal;
-    }
-    return Code::internal;
-  }();
-  return make_error(code, what + ": " + status.error_message());
+  return error_of(static_cast<int>(status.error_code()), status.error_message(), what);
 }
 
 namespace {

@@ -19,7 +19,7 @@ struct Options {
   std::string upstream;     // the margay-typhas of which this one is a further instance,
   std::string upstream_cn;  // and the name that their certificates have
   bool restored = false;    // the file is an older copy, put there on purpose
-  std::chrono::milliseconds ping_interval{5000};
+  std::chrono::milliseconds ping_interval{10'000};
   ServerOptions server;
   std::string health_host = "localhost";
   std::uint16_t health_port = 9098;  // 0: none

@@ -1,59 +1,72 @@
 // SPDX-License-Identifier: Apache-2.0
-// One Subscribe call, between gRPC's threads and the loop. Reads one message at a time and only
-// when asked, so that the receiver's pace is the server's. The lock orders reads against the end of
-// the call, which may come from either side; it is never held while calling anybody.
+// One Subscribe call over a connection of its own, on the loop. Reads one message at a time and
+// only when asked, so that the receiver's pace is the server's.
 #pragma once
 
-#include <grpcpp/channel.h>
-#include <grpcpp/client_context.h>
-#include <grpcpp/support/client_callback.h>
-
+#include <cstddef>
 #include <functional>
 #include <memory>
-#include <mutex>
+#include <optional>
+#include <string>
 
 #include "base/loop/event_loop.h"
-#include "margay/sync.grpc.pb.h"
-#include "proto/pending_calls.h"
+#include "base/net/dial.h"
+#include "margay/sync.pb.h"
+#include "proto/grpc_stream.h"
+#include "proto/tls_session.h"
 
 namespace margay::sync {
 
-class SyncCall : public grpc::ClientReadReactor<v1::SyncMessage> {
+class SyncCall : public std::enable_shared_from_this<SyncCall> {
  public:
-  struct Events {  // on the loop
-    std::function<void(v1::SyncMessage*, Clock::time_point received)> message;
-    std::function<void(const grpc::Status&)> done;
+  struct Server {
+    std::string address;
+    std::size_t first = 0;                      // of its addresses, if it is a name
+    const transport::TlsKeeper* tls = nullptr;  // none: plain. Looked at when connected
   };
-  // The loop must live until the SyncCall's destructor has returned.
-  static std::shared_ptr<SyncCall> start(EventLoop& loop,
-                                         const std::shared_ptr<grpc::Channel>& channel,
-                                         const v1::SubscribeRequest& request, bool wait_for_ready,
-                                         Events events);
+  struct Events {  // on the loop, from its own turns only; each may abandon the call
+    std::function<void(v1::SyncMessage*, Clock::time_point received)> message;
+    // Last. Why the call has ended, the server named; `reached`: it was there, and TLS in place.
+    std::function<void(const Error&, bool reached)> done;
+  };
+  static std::shared_ptr<SyncCall> start(EventLoop& loop, Server server,
+                                         const v1::SubscribeRequest& request, Events events);
   // Asks for one more message, unless one is asked for already.
   void read();
-  // No event after this; waits until gRPC's threads have let go. On the loop's thread.
-  void abandon();
-
-  void OnReadDone(bool ok) override;
-  void OnDone(const grpc::Status& status) override;
+  void abandon();  // no event after this
 
  private:
-  void end(bool read_done);
-  SyncCall(EventLoop& loop, Events events) : loop_(loop), events_(std::move(events)) {}
+  SyncCall(EventLoop& loop, Server server, const v1::SubscribeRequest& request, Events events);
+  void connected(Result<Fd> fd);
+  void readable();
+  [[nodiscard]] const char* closed() const;
+  Result<void> receive(std::string_view bytes);
+  Result<void> greet();
+  Result<void> flush();
+  void writable();
+  void deliver();
+  void step(const Result<void>& result);
+  void end(Error error);
 
   EventLoop& loop_;
-  const Events events_;
-  bool abandoned_ = false;  // touched on the loop only
-  std::unique_ptr<v1::Sync::Stub> stub_;
-  grpc::ClientContext context_;
-  v1::SubscribeRequest request_;
+  const Server server_;
+  const std::string request_;
+  Events events_;
+  bool over_ = false;
+  bool heard_ = false;   // anything out of TLS
+  bool wanted_ = false;  // a message
+  bool posted_ = false;  // deliver()
+  std::string unsent_;
+  std::string plain_;  // received, out of its TLS
   v1::SyncMessage message_;
-  std::shared_ptr<SyncCall> self_;  // until OnDone
-  const transport::PendingCallsPtr pending_ = std::make_shared<transport::PendingCalls>();
-  std::mutex mu_;
-  bool reading_ = false;
-  bool ending_ = false;    // no read may be started any more
-  bool released_ = false;  // the hold that allows reads to be started
+  Clock::time_point received_;
+  std::optional<transport::GrpcStream> stream_;
+  std::optional<transport::TlsSession> tls_;
+  std::unique_ptr<net::Dial> dial_;
+  Fd fd_;
+  EventLoop::Watch reads_;
+  EventLoop::Watch writes_;
+  EventLoop::Timer patience_;
 };
 
 }  // namespace margay::sync

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // margay-typha as a Source. The Session decides what messages mean; here are connection, silence,
 // back-off and pace.
-#include <grpcpp/channel.h>
-
 #include <functional>
 #include <optional>
 #include <string>
@@ -15,15 +13,15 @@
 #include "agent/sync/source.h"
 #include "agent/sync/sync_call.h"
 #include "base/log.h"
-#include "proto/transport.h"
+#include "proto/tls_keeper.h"
 
 namespace margay::sync {
 namespace {
 
 using namespace std::chrono_literals;
 
-// Between attempts of gRPC's to connect while a call waits for one.
-constexpr auto kNudge = 1s;
+// Between attempts while nobody answers: who does not answer is not burdened by being asked.
+constexpr Clock::duration kNobody = 1s;
 
 // What is made of a TyphaConfig before anything is attempted.
 struct Way {
@@ -39,14 +37,9 @@ struct Way {
       MARGAY_TRY(out.tls, transport::TlsKeeper::open(files));
     }
     for (std::size_t i = 0; i < out.servers.count(); ++i, static_cast<void>(out.servers.failed())) {
-      MARGAY_TRY(const auto channel, out.channel());
+      if (!out.tls) MARGAY_CHECK(transport::check_plain(out.servers.current()));
     }
     return out;
-  }
-  // To the server whose turn it is.
-  [[nodiscard]] Result<std::shared_ptr<grpc::Channel>> channel() const {
-    return tls ? transport::make_channel(servers.current(), *tls)
-               : transport::make_channel(servers.current(), transport::TlsFiles{});
   }
 };
 
@@ -61,7 +54,8 @@ class TyphaSource : public Source {
         way_(std::move(way)),
         backoff_(config_.backoff_min, config_.backoff_max,
                  std::hash<std::string>{}(config_.node_name) ^
-                     static_cast<std::uint64_t>(loop.now().time_since_epoch().count())) {
+                     static_cast<std::uint64_t>(loop.now().time_since_epoch().count())),
+        attempts_(std::hash<std::string>{}(config_.node_name)) {
     status_.since = loop_.now();
     status_.stale_since = loop_.now();
     status_.endpoint = way_.servers.current();
@@ -84,64 +78,40 @@ class TyphaSource : public Source {
       config_.read_timeout = patience;
       return std::move(way).error();
     }
+    drop_call();
     way_ = std::move(way).value();
     config_ = std::move(config);
-    channel_.reset();
-    nudge_.reset();
     backoff_.reset();
-    waiting_ = false;
-    drop_call();
     set_connected(false, "the configuration has changed");
     timer_ = loop_.after(0s, [this] { connect(); });
     return {};
   }
 
  private:
-  // Fails fast: its error says what is wrong. Only where the one server there is does not answer,
-  // the next call waits until gRPC has got through, but not for ever, so that the error stays up to
-  // date.
   void connect() {
-    if (const auto ready = prepare_channel(); !ready.ok()) return disconnected(ready.error());
+    if (way_.tls) (void)way_.tls->refresh();
+    status_.warning = way_.tls ? way_.tls->problem() : std::string();
+    status_.endpoint = way_.servers.current();
     v1::SubscribeRequest request;
     request.set_node_name(config_.node_name);
     request.set_version(config_.version);
     request.set_syncer_type(config_.syncer_type);
     session_.connected(&request);
     got_message_ = false;
-    nudge();
-    call_ = SyncCall::start(loop_, channel_, request, waiting_,
+    call_ = SyncCall::start(loop_, {status_.endpoint, attempts_++, way_.tls ? &*way_.tls : nullptr},
+                            request,
                             {[this](v1::SyncMessage* m, Clock::time_point at) { message(m, at); },
-                             [this](const grpc::Status& s) {
+                             [this](const Error& error, bool reached) {
                                call_.reset();
-                               disconnected(transport::error_from(s, way_.servers.current()));
+                               disconnected(error, reached);
                              }});
+    heard_ = loop_.now();
     arm_silence();
-  }
-
-  // gRPC waits for its pauses between attempts by the wall clock: set back an hour, it would be
-  // silent for an hour. When to try again is ours to say.
-  void nudge() {
-    grpc::experimental::ChannelResetConnectionBackoff(channel_.get());
-    nudge_.reset();
-    if (waiting_) nudge_ = loop_.after(kNudge, [this] { nudge(); });
-  }
-
-  // A new one whenever server or certificates are others than the last time.
-  Result<void> prepare_channel() {
-    const bool renewed = way_.tls && way_.tls->refresh();
-    status_.warning = way_.tls ? way_.tls->problem() : std::string();
-    if (channel_ && !renewed && status_.endpoint == way_.servers.current()) return {};
-    status_.endpoint = way_.servers.current();
-    MARGAY_TRY(channel_, way_.channel());
-    return {};
   }
 
   void message(v1::SyncMessage* m, Clock::time_point received) {
-    arm_silence();
-    if (!std::exchange(got_message_, true)) {
-      waiting_ = false;
-      set_connected(true, {});
-    }
+    heard_ = loop_.now();
+    if (!std::exchange(got_message_, true)) set_connected(true, {});
     auto effects = session_.handle(m);
     if (!effects) return give_up(effects.error());
     if (effects->snapshot_begun) {
@@ -200,7 +170,7 @@ class TyphaSource : public Source {
     const bool older = error.code == Code::conflict;
     if (!older) log::error("sync_garbage", kv("endpoint", status_.endpoint), kv("error", error));
     drop_call();
-    disconnected(make_error(error.code, status_.endpoint + ": " + error.context));
+    disconnected(make_error(error.code, status_.endpoint + ": " + error.context), true);
   }
 
   void drop_call() {
@@ -209,28 +179,26 @@ class TyphaSource : public Source {
 
   // Nothing is taken back: the receiver keeps what it has until a snapshot says otherwise. The next
   // server is tried at once; when all have failed, after a pause.
-  void disconnected(const Error& error) {
-    const bool nobody = !got_message_;
-    const bool all_failed = way_.servers.failed();
-    waiting_ = way_.servers.count() == 1 && nobody && !waiting_;
+  void disconnected(const Error& error, bool reached) {
     set_connected(false, error.message());
-    timer_ = loop_.after(all_failed ? backoff_.next() : 0s, [this] { connect(); });
+    Clock::duration pause = 0s;
+    if (way_.servers.failed()) pause = backoff_.next();
+    if (!reached) pause = std::min(pause, kNobody);
+    timer_ = loop_.after(pause, [this] { connect(); });
   }
 
   void arm_silence() {
-    timer_ = loop_.after(config_.read_timeout, [this] { silence(); });
+    timer_ = loop_.after(heard_ + config_.read_timeout - loop_.now(), [this] { silence(); });
   }
   void silence() {
-    if (!outbox_.empty()) return arm_silence();  // it is we who did not read
+    if (!outbox_.empty()) heard_ = loop_.now();  // it is we who did not read
+    if (loop_.now() < heard_ + config_.read_timeout) return arm_silence();
     drop_call();
-    // A connection that has gone dead is not asked again: behind its name may be another address.
-    if (got_message_) channel_.reset();
-    // The attempt before this one has told why nobody answers.
-    if (waiting_) return disconnected(make_error(Code::unavailable, status_.error));
     const auto seconds =
         std::chrono::duration_cast<std::chrono::seconds>(config_.read_timeout).count();
     disconnected(make_error(Code::unavailable, status_.endpoint + ": silent for " +
-                                                   std::to_string(seconds) + " seconds"));
+                                                   std::to_string(seconds) + " seconds"),
+                 true);
   }
 
   void set_connected(bool connected, std::string error) {
@@ -258,12 +226,12 @@ class TyphaSource : public Source {
   TyphaConfig config_;
   Callbacks callbacks_;
   Way way_;
-  std::shared_ptr<grpc::Channel> channel_;
   Backoff backoff_;
   Status status_;
   Session session_;
+  std::size_t attempts_;      // of a name's addresses, each takes the next; nodes begin anywhere
+  Clock::time_point heard_;   // from the present server
   bool got_message_ = false;  // on the present call
-  bool waiting_ = false;      // the next call waits for the connection
   bool ahead_ = false;        // a message was asked for while the outbox was not empty
   Outbox outbox_{loop_,
                  [this](std::vector<Update>&& updates) {
@@ -272,7 +240,6 @@ class TyphaSource : public Source {
                  },
                  [this] { drained(); }};
   std::shared_ptr<SyncCall> call_;
-  EventLoop::Timer nudge_;
   EventLoop::Timer timer_;  // the next attempt, or the end of patience
 };
 

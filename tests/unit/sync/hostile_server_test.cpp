@@ -9,6 +9,7 @@
 #include <mutex>
 
 #include "agent/sync/source.h"
+#include "base/net/tcp.h"
 #include "margay/sync.grpc.pb.h"
 #include "receiver.h"
 #include "tests/support/run_until.h"
@@ -112,6 +113,40 @@ TEST(HostileServer, garbage_takes_nothing_away_and_the_source_comes_back) {
                 std::find(r.notes.begin(), r.notes.end(), "-/a"));
     }
     server->Shutdown(std::chrono::system_clock::now());
+  }
+}
+
+struct NoServer {
+  const char* name;
+  std::string says;
+  const char* error;
+};
+
+TEST(HostileServer, what_is_no_typha_is_named) {
+  const NoServer cases[] = {
+      {"closes at once", "", "the server has closed the connection"},
+      {"a web server", "HTTP/1.1 400 Bad Request\r\n\r\n", "HTTP/2"},
+  };
+  for (const auto& c : cases) {
+    SCOPED_TRACE(c.name);
+    AsioLoop loop("client");
+    const auto listener = net::tcp_listen(*Ip::parse("127.0.0.1"), 0);
+    ASSERT_TRUE(listener.ok());
+    const auto server = loop.readable(listener->get(), [&] {
+      const auto connection = net::tcp_accept(listener->get());
+      if (!connection.ok()) return;
+      const auto* bytes = reinterpret_cast<const std::uint8_t*>(c.says.data());
+      (void)net::write_some(connection->get(), {bytes, c.says.size()});
+      net::finish_sending(connection->get());
+    });
+    Receiver r;
+    TyphaConfig config;
+    config.address = "127.0.0.1:" + std::to_string(net::local_endpoint(listener->get()).port);
+    const auto source = make_typha_source(loop, config, r.callbacks());
+    ASSERT_TRUE(source.ok());
+    const auto told = [&] { return r.status.error.find(c.error) != std::string::npos; };
+    EXPECT_TRUE(run_until(loop, told)) << r.status.error;
+    EXPECT_THAT(r.status.error, ::testing::StartsWith(config.address + ": "));
   }
 }
 
