@@ -116,6 +116,11 @@ void TunnelDevice::want(std::optional<TunnelSpec> spec) {
   retry_.clear(name_);
 }
 
+bool TunnelDevice::impossible() const {
+  const auto failure = retry_.all().find(name_);
+  return failure != retry_.all().end() && failure->second.sys_errno == EOPNOTSUPP;
+}
+
 bool TunnelDevice::in_sync(const LinkView& view) const {
   return plan_tunnel(kind_, name_, want_, view.by_name(name_)).empty();
 }

@@ -63,6 +63,8 @@ class TunnelDevice {
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] const std::optional<TunnelSpec>& wanted() const { return want_; }
   [[nodiscard]] const reconcile::RetryList<std::string>& retry() const { return retry_; }
+  // The kernel does not know such devices: until its module comes no attempt will succeed.
+  [[nodiscard]] bool impossible() const;
 
  private:
   [[nodiscard]] Result<void> send(netlink::Socket& socket, const netlink::Writer& message);

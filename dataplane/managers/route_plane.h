@@ -140,7 +140,8 @@ struct RoutePlaneStatus {
   bool applied = false;          // all of it has been tried once
   std::optional<Clock::time_point> last_apply;
   // Since when a tunnel device, or the reading of the kernel, has been failing, or a long write has
-  // been getting nowhere; absent: all is well. Single routes that are refused are only `failures`.
+  // been getting nowhere; absent: all is well. Single routes that are refused, and devices that this
+  // kernel does not know, are only `failures`.
   std::optional<Clock::time_point> behind_since;
   std::string last_error;   // of the last reading or writing as a whole; empty after a good one
   std::size_t pending = 0;  // objects that differ and are neither failing nor waiting

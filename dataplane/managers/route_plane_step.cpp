@@ -320,8 +320,9 @@ bool RoutePlane::Impl::write(Clock::time_point now) {
 void RoutePlane::Impl::settle(bool more) {
   const Clock::time_point now = loop_.now();
   const bool stuck =
-      read_all_needed_ || !last_error_.empty() ||
-      std::ranges::any_of(tunnels_, [](const auto& d) { return d.retry().size() > 0; });
+      read_all_needed_ || !last_error_.empty() || std::ranges::any_of(tunnels_, [](const auto& d) {
+        return d.retry().size() > 0 && !d.impossible();
+      });
   if (!desired_in_sync_ || (!more && !stuck)) {
     behind_since_.reset();
   } else if (!behind_since_ || (wrote_ && !stuck)) {
