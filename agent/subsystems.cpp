@@ -89,9 +89,9 @@ Core::Outputs Subsystems::outputs() {
 
 void Subsystems::configure(const config::Config& config) {
   log::set_level(log_level(config));
-  auto ignored = std::move(route_config_.bgp_ignored_interfaces);
-  route_config_ = route_config(config, parts_.bgp);
-  route_config_.bgp_ignored_interfaces = std::move(ignored);
+  dataplane::RouteConfig before = std::exchange(route_config_, route_config(config, parts_.bgp));
+  route_config_.bgp_ignored_interfaces = std::move(before.bgp_ignored_interfaces);
+  route_config_.workload_gateways = std::move(before.workload_gateways);
   if (parts_.dataplane) {
     policy_->configure(policy_config(config));
     routes_->configure(route_config_);
@@ -102,8 +102,11 @@ void Subsystems::configure(const config::Config& config) {
 
 void Subsystems::configure(const bgp::SpeakerConfig& config) {
   bgp_->configure(config);
-  if (config.ignored_interfaces == route_config_.bgp_ignored_interfaces) return;
-  route_config_.bgp_ignored_interfaces = config.ignored_interfaces;
+  dataplane::RouteConfig now = route_config_;
+  now.bgp_ignored_interfaces = config.ignored_interfaces;
+  now.workload_gateways = config.workload_gateways;
+  if (now == route_config_) return;
+  route_config_ = std::move(now);
   if (parts_.dataplane) routes_->configure(route_config_);
 }
 

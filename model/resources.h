@@ -363,6 +363,8 @@ struct BgpConfigurationSpec {
   std::string program_cluster_routes;
   std::optional<int> ipv4_normal_route_priority;
   std::optional<int> ipv6_normal_route_priority;
+  // Where workloads that speak BGP find their node.
+  std::optional<Ip> local_workload_peering_ipv4, local_workload_peering_ipv6;
   std::string hold_time;       // ours: Go duration, "" for 240s
   std::string keepalive_time;  // ours: Go duration, "" for a third of hold_time
 };

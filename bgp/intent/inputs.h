@@ -62,7 +62,7 @@ class Problems {
 };
 
 // peers.cpp, spec 4 and 5.
-[[nodiscard]] std::vector<PeerConfig> make_peers(const Inputs& in, Problems& problems);
+void make_peers(const Inputs& in, SpeakerConfig& out, Problems& problems);
 // filters.cpp, spec 3.2.
 [[nodiscard]] std::shared_ptr<const Filter> make_filter(const model::BgpFilter& filter,
                                                         Problems& problems);

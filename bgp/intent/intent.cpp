@@ -298,7 +298,7 @@ std::optional<SpeakerConfig> Intent::compute() {
     make_routes(impl_->in, out, problems);
     if (const auto id = impl_->router_id(*local, problems)) {
       out.router_id = *id;
-      out.peers = make_peers(impl_->in, problems);
+      make_peers(impl_->in, out, problems);
     }
   }
   impl_->problems = problems.take();

@@ -73,6 +73,8 @@ class PeerMaker {
   PeerMaker(const Inputs& in, Problems& problems)
       : in_(in), problems_(problems), local_(*in.local()), local_as_(in.as_of(local_)) {}
 
+  WorkloadGateways take_gateways() { return std::move(gateways_); }
+
   std::vector<PeerConfig> run() {
     for (const auto& [name, filter] : in_.filters) filters_[name] = make_filter(filter, problems_);
     // Which peer a key goes to: global ones first, then those of nodes, then reverse ones. A node
@@ -259,9 +261,22 @@ class PeerMaker {
         p.session.passive = true;
         p.session.password.clear();
         p.session.ttl_security.reset();
-        add(std::move(p), {address, kBgpPort}, object_of(peer));
+        if (add(std::move(p), {address, kBgpPort}, object_of(peer))) meet(workload, f);
       }
     }
+  }
+
+  // Where the workload finds us.
+  void meet(const model::WorkloadEndpoint& workload, Family f) {
+    const auto& g = in_.global();
+    const auto& gateway =
+        f == Family::v4 ? g.local_workload_peering_ipv4 : g.local_workload_peering_ipv6;
+    if (!gateway) return;
+    gateways_[workload.spec.interface_name].insert(*gateway);
+    if (g.bind_mode != "NodeIP") return;
+    problems_.add("BGPConfiguration(default)", std::string("spec.localWorkloadPeeringIPV") +
+                                                   (f == Family::v4 ? "4" : "6") +
+                                                   ": with bindMode NodeIP nobody listens there");
   }
 
   // --- reverse peerings (4.3) ---
@@ -428,7 +443,7 @@ class PeerMaker {
     }
   }
 
-  void add(PeerConfig p, std::pair<Ip, std::uint16_t> key, const std::string& object) {
+  bool add(PeerConfig p, std::pair<Ip, std::uint16_t> key, const std::string& object) {
     if (p.name.empty()) {
       static constexpr std::pair<PeerType, const char*> kClasses[] = {
           {PeerType::node, "Node_"},
@@ -445,13 +460,14 @@ class PeerMaker {
         problems_.add(object,
                       "peer " + key.first.to_string() + " is already defined by " + it->second);
       }
-      return;
+      return false;
     }
     if (p.session.remote_as.value() == 0) {
       problems_.add(object, "the AS number of the peer is 0");
-      return;
+      return false;
     }
     out_.push_back(std::move(p));
+    return true;
   }
 
   const Inputs& in_;
@@ -461,12 +477,15 @@ class PeerMaker {
   std::map<std::string, std::shared_ptr<const Filter>> filters_;
   std::map<std::pair<Ip, std::uint16_t>, std::string> taken_;
   std::vector<PeerConfig> out_;
+  WorkloadGateways gateways_;
 };
 
 }  // namespace
 
-std::vector<PeerConfig> make_peers(const Inputs& in, Problems& problems) {
-  return PeerMaker(in, problems).run();
+void make_peers(const Inputs& in, SpeakerConfig& out, Problems& problems) {
+  PeerMaker maker(in, problems);
+  out.peers = maker.run();
+  out.workload_gateways = maker.take_gateways();
 }
 
 }  // namespace margay::bgp

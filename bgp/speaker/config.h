@@ -6,7 +6,9 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -64,6 +66,9 @@ struct PeerConfig {
   std::optional<Ip> reachable_by;  // a gateway through which `address` is reached
 };
 
+// By interface of a workload that speaks BGP: addresses of this node for it alone.
+using WorkloadGateways = std::map<std::string, std::set<Ip>>;
+
 struct SpeakerConfig {
   RouterId router_id;
   Asn local_as;
@@ -75,10 +80,11 @@ struct SpeakerConfig {
   ExportPolicy export_policy;
   KernelPolicy kernel_policy;
   unsigned max_paths = 16;  // next hops of one route in the kernel
-  // For whoever runs the speaker: the least severe of its events to log, and the interfaces (globs)
-  // whose connected networks no next hop is looked for in.
+  // For whoever runs the speaker: the least severe of its events to log, the interfaces (globs)
+  // whose connected networks no next hop is looked for in, and addresses to put on interfaces.
   log::Level log_level = log::Level::info;
   std::vector<std::string> ignored_interfaces;
+  WorkloadGateways workload_gateways;
 };
 
 }  // namespace margay::bgp

@@ -69,7 +69,10 @@ RoutePlane::Impl::Impl(EventLoop& loop, RouteConfig config, RoutePlaneEvents eve
         return i != nullptr && (is_tunnel(i->link.name) || is_workload(i->link.name));
       }),
       chooser_(config_, links_, routes_.foreign()),
-      latency_(registry, "routes") {}
+      gateways_([this](const std::string& name) { return is_workload(name); }),
+      latency_(registry, "routes") {
+  gateways_.want(config_.workload_gateways);
+}
 
 RoutePlaneStatus RoutePlane::Impl::status() const {
   RoutePlaneStatus s;
@@ -98,6 +101,10 @@ RoutePlaneStatus RoutePlane::Impl::status() const {
     for (const auto& [name, f] : device.retry().all())
       add_failure(
           s, [&k = name] { return "link " + k; }, f);
+  }
+  for (const auto& [place, f] : gateways_.failures()) {
+    add_failure(
+        s, [&k = place] { return "address " + k.second.to_string() + " on " + k.first; }, f);
   }
   for (const auto& [path, f] : sysctls_.failures())
     add_failure(

@@ -11,8 +11,10 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -39,6 +41,9 @@ struct RouteConfig {
   bool bgp = true;  // false: routes of bgp_protocol belong to another daemon, never touched
   // Globs: in the connected networks of these interfaces no BGP next hop is found.
   std::vector<std::string> bgp_ignored_interfaces;
+  // By workload interface: addresses that it carries on our side, where the workload's BGP finds
+  // us.
+  std::map<std::string, std::set<Ip>> workload_gateways;
   std::optional<Ip> device_route_source_v4, device_route_source_v6;
   bool remove_external_routes = true;  // on workload interfaces any protocol but the kernel's
   ClusterRoutes program_cluster_routes = ClusterRoutes::enabled_ipip_only;

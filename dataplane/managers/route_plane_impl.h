@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "dataplane/conntrack/flows.h"
+#include "dataplane/link/link_addresses.h"
 #include "dataplane/link/link_view.h"
 #include "dataplane/link/tunnel_device.h"
 #include "dataplane/managers/latency.h"
@@ -119,6 +120,7 @@ class RoutePlane::Impl {
   sysctl::SysctlTable sysctls_;
   RouteChooser chooser_;
   std::optional<conntrack::Flows> flows_;  // absent: this kernel has no connection tracking
+  link::LinkAddresses gateways_;
   link::TunnelDevice tunnels_[3]{{link::TunnelKind::vxlan, kVxlanDevice},
                                  {link::TunnelKind::vxlan, kVxlanDeviceV6},
                                  {link::TunnelKind::ipip, kIpipDevice}};

@@ -100,6 +100,10 @@ void RoutePlane::Impl::note_endpoint(const model::LocalWorkload& workload,
 
 void RoutePlane::Impl::set_config(RouteConfig config) {
   if (config == config_) return;
+  gateways_.want(config.workload_gateways);
+  config_.workload_gateways = config.workload_gateways;
+  schedule();
+  if (config == config_) return;
   const bool audit = config.audit_interval != config_.audit_interval;
   if (config.workload_prefixes != config_.workload_prefixes) {
     for (const auto& [index, interface] : links_.all()) report_interfaces_.insert(index);
@@ -111,9 +115,9 @@ void RoutePlane::Impl::set_config(RouteConfig config) {
   chooser_.config_changed();
   filtered_interest_.reset();
   for (const auto& [name, wants] : interface_wants_) touched_interfaces_.insert(name);
+  gateways_.suspect();      // other interfaces may be workloads'
   read_all_needed_ = true;  // what counts as ours may be other routes now
   if (audit) arm_audit();
-  schedule();
 }
 
 void RoutePlane::Impl::replace_bgp_routes(std::vector<BgpRoute> routes) {
@@ -145,6 +149,7 @@ void RoutePlane::Impl::on_link(const link::LinkChangeSeen& seen) {
   const bool was_up = seen.before && seen.before->up;
   const bool is_up = seen.after != nullptr && seen.after->link.up;
   report_interfaces_.insert(seen.index);
+  gateways_.suspect();
   if (seen.after == nullptr) {
     rescan_.erase(seen.index);
     refresh_interface(seen.before->name);  // a successor of that name starts with no settings

@@ -286,6 +286,7 @@ bool RoutePlane::Impl::write(Clock::time_point now) {
     refresh_interfaces();
     for (const Family f : kFamilies) refresh_vteps(f);
   }
+  wrote_ = gateways_.apply(requests_, links_, now) || wrote_;
   want_forwarding();
   const auto settings = sysctls_.apply(now);
   repairs_ += settings.repaired;
@@ -358,6 +359,7 @@ bool RoutePlane::Impl::programmed(const model::LocalWorkload& workload) const {
 void RoutePlane::Impl::arm(Clock::time_point now) {
   auto next = earlier(routes_.next_wake(now), neighbours_.next_wake(now));
   next = earlier(next, sysctls_.next_wake(now));
+  next = earlier(next, gateways_.next_wake(now));
   for (const link::TunnelDevice& device : tunnels_)
     next = earlier(next, device.retry().next_after(now));
   if (read_all_needed_) next = earlier(next, now + kReadRetry);

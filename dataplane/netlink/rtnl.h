@@ -152,6 +152,8 @@ struct Address {
   RouteScope scope = RouteScope::universe;
   bool no_dad = false;     // IPv6: no duplicate detection
   bool tentative = false;  // read only
+  // Who gave it, as of a route; 0: nobody says (kernels before 5.18 forget it).
+  std::uint8_t protocol = 0;
   friend bool operator==(const Address&, const Address&) = default;
 };
 struct AddressMessage {

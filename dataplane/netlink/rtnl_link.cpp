@@ -193,6 +193,7 @@ void encode_address(Writer& out, std::uint32_t seq, Verb verb, const Address& ad
   out.put(h);
   out.attr(IFA_LOCAL, a.addr.bytes());
   out.attr(IFA_ADDRESS, a.addr.bytes());
+  if (address.protocol != 0) out.attr_u8(IFA_PROTO, address.protocol);
   out.end();
 }
 
@@ -212,10 +213,12 @@ std::optional<AddressMessage> decode_address(const Message& message) {
   if (!family || h->ifa_prefixlen > max_prefix_length(*family)) return std::nullopt;
   std::optional<Ip> local, peer;
   std::uint32_t flags = h->ifa_flags;
+  std::uint8_t protocol = 0;
   for (const Attr& a : message.attrs<ifaddrmsg>()) {
     if (a.type == IFA_LOCAL) local = as_ip(a.value);
     if (a.type == IFA_ADDRESS) peer = as_ip(a.value);
     if (a.type == IFA_FLAGS) flags = a.u32();
+    if (a.type == IFA_PROTO) protocol = a.u8();
   }
   const auto own = local ? local : peer;  // IPv6 sends IFA_LOCAL only with a peer
   if (!own || own->family() != *family) return std::nullopt;
@@ -224,6 +227,7 @@ std::optional<AddressMessage> decode_address(const Message& message) {
   out.address.interface = IfIndex(h->ifa_index);
   out.address.address = InterfaceAddress{*own, h->ifa_prefixlen};
   out.address.scope = static_cast<RouteScope>(h->ifa_scope);
+  out.address.protocol = protocol;
   out.address.no_dad = (flags & IFA_F_NODAD) != 0;
   out.address.tentative = (flags & IFA_F_TENTATIVE) != 0;
   return out;

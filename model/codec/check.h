@@ -15,6 +15,7 @@ namespace margay::model::codec {
 // Every label, as metadata's; `path` is where the map stands.
 void check_labels(Context& ctx, const Labels& labels, std::string_view path);
 [[nodiscard]] bool is_interface_name(std::string_view text);
+void check_family(Context& ctx, std::string_view path, const std::optional<Ip>& ip, Family want);
 
 void check(Context& ctx, const NetworkPolicy& v);
 void check(Context& ctx, const GlobalNetworkPolicy& v);

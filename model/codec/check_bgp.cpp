@@ -213,6 +213,8 @@ void check(Context& ctx, const BgpConfiguration& v) {
   if (s.as_number && s.as_number->value() == 0) {
     ctx.fail("spec.asNumber", "0", "must be from 1 to 4294967295");
   }
+  check_family(ctx, "spec.localWorkloadPeeringIPV4", s.local_workload_peering_ipv4, Family::v4);
+  check_family(ctx, "spec.localWorkloadPeeringIPV6", s.local_workload_peering_ipv6, Family::v6);
   for (std::size_t i = 0; i < s.ignored_interfaces.size(); ++i) {
     const std::string& name = s.ignored_interfaces[i];
     if (name != "*" && is_interface_name(name)) continue;

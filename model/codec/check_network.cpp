@@ -5,13 +5,15 @@
 #include "model/names.h"
 
 namespace margay::model::codec {
-namespace {
 
 void check_family(Context& ctx, std::string_view path, const std::optional<Ip>& ip, Family want) {
   if (!ip || ip->family() == want) return;
   ctx.fail(path, ip->to_string(),
            want == Family::v4 ? "must be an IPv4 address" : "must be an IPv6 address");
 }
+
+namespace {
+
 std::optional<Ip> address_of(const std::optional<InterfaceAddress>& a) {
   return a ? std::optional<Ip>(a->addr) : std::nullopt;
 }

@@ -74,8 +74,8 @@ constexpr auto fields(Tag<BgpConfigurationSpec>) {
       field("ipv6NormalRoutePriority", &T::ipv6_normal_route_priority, kPriority),
       field("holdTime", &T::hold_time, DurationText{}),
       field("keepaliveTime", &T::keepalive_time, DurationText{}),
-      known("localWorkloadPeeringIPV4", JsonType::string),
-      known("localWorkloadPeeringIPV6", JsonType::string),
+      field("localWorkloadPeeringIPV4", &T::local_workload_peering_ipv4),
+      field("localWorkloadPeeringIPV6", &T::local_workload_peering_ipv6),
   };
 }
 

@@ -2,7 +2,8 @@
 """What a BGPPeer may ask of a session beyond Calico's fields, seen at real daemons and in the kernel."""
 import pytest
 from lab import observe, resources
-from lab.machines import BirdText, Machines, bird_static
+from lab.kernel import veth
+from lab.machines import BirdText, Machines, bird_peer, bird_static
 from lab.observe import PROTOCOL_BGP
 from lab.process import Process
 
@@ -108,6 +109,35 @@ def test_more_prefixes_than_are_allowed_end_the_session_for_a_while(machines):
     bird.reconfigure(announcing("198.51.101.0/24"))
     machines.until(lambda: agent.all_up(1), 30, lambda: agent.ctl("bgp", "neighbors"))
     machines.until(lambda: observe.route(host, "198.51.101.0/24") is not None)
+
+
+def test_a_workload_finds_its_node_where_it_was_told(machines):
+    """At an address that the agent puts on the workload's interface, and takes away again."""
+    gateway, mac = "169.254.1.2", "02:00:00:00:00:01"
+    host, pod = machine(machines, "node", NODE), machines.machine("pod")
+    veth(host, "cali1", pod, "node")
+    host.ip("link set cali1 up")
+    pod.ip(f"link set node address {mac} up", f"addr add {POD[4]}/32 dev node",
+           f"route add {gateway} dev node")
+    configuration = resources.resource("BGPConfiguration", "default", {
+        "holdTime": "9s", "localWorkloadPeeringIPV4": gateway})
+    objects = [
+        configuration, node(4, 6), resources.profile("default"),
+        resources.workload_endpoint("node", "pod", "cali1", [POD[4]], mac, labels={"app": "router"}),
+        resources.resource("BGPPeer", "pods", {
+            "node": "node", "localWorkloadSelector": "app == 'router'", "asNumber": 65100})]
+    agent = machines.agent(host, "node", objects,
+                           env={"FELIX_DEFAULTENDPOINTTOHOSTACTION": "ACCEPT"})
+    more = f"multihop; source address {POD[4]};"
+    machines.bird(pod, "pod", BirdText(POD[4], bird_static("198.51.101.0/24") + bird_peer(
+        "node", gateway, 64512, 65100, more=more)))
+    machines.until(lambda: agent.all_up(1), 30, lambda: agent.ctl("bgp", "neighbors"))
+    machines.until(lambda: observe.route(host, "198.51.101.0/24") is not None)
+    route = observe.route(host, "198.51.101.0/24")
+    assert (route.via, route.dev, route.protocol) == (POD[4], "cali1", PROTOCOL_BGP)
+    del configuration["spec"]["localWorkloadPeeringIPV4"]
+    agent.write(objects)
+    machines.until(lambda: gateway not in host.output("ip", "addr", "show", "dev", "cali1"))
 
 
 def test_graceful_notifications_are_agreed_on_with_whom_knows_them(machines):

@@ -158,6 +158,29 @@ void check(std::span<const PeerRow> rows) {
 }
 
 TEST(Intent, derives_peers) { check(kPeerRows); }
+TEST(Intent, workloads_that_speak_bgp_find_us_where_they_were_told) {
+  const auto workload = [](const std::string& name, const std::string& label) {
+    return Object{Kind::workload_endpoint, "n1-k8s-" + name + "-eth0",
+                  R"({"node":"n1","interfaceName":"cali)" + name +
+                      R"(","ipNetworks":["10.65.1.5/32","fd65::5/128"]})",
+                  label, "default"};
+  };
+  std::vector<Object> objects = {
+      node("n1", kN1), workload("a", R"("app":"router")"), workload("b", ""),
+      peer("p", R"x("node":"n1","localWorkloadSelector":"app == 'router'","asNumber":65100)x")};
+  EXPECT_TRUE(compute(objects).workload_gateways.empty()) << "nothing was said";
+  const std::string both =
+      R"("localWorkloadPeeringIPV4":"169.254.1.2","localWorkloadPeeringIPV6":"fe80::1:2")";
+  objects.push_back(config(both));
+  const WorkloadGateways want{{"calia", {*Ip::parse("169.254.1.2"), *Ip::parse("fe80::1:2")}}};
+  std::vector<Problem> problems;
+  EXPECT_EQ(compute(objects, {"n1", "", {}, {}}, &problems).workload_gateways, want);
+  EXPECT_TRUE(problems.empty());
+  objects.back() = config(both + R"(,"bindMode":"NodeIP")");
+  (void)compute(objects, {"n1", "", {}, {}}, &problems);
+  EXPECT_EQ(problems.size(), 2U) << "nobody listens there";
+}
+
 TEST(Intent, sessions_carry_the_families_that_are_asked_for) { check(kFamilyRows); }
 
 TEST(Intent, says_which_routes_a_node_cannot_exchange) {

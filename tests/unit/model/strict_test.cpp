@@ -419,6 +419,8 @@ TEST(Strict, bgp_configuration) {
       {Kind::bgp_configuration, R"({"nodeMeshPassword":{"secretKeyRef":{"name":"a"}}})",
        "nodeMeshPassword.secretKeyRef.key = '' (is required)"},
       {Kind::bgp_configuration, R"({"ignoredInterfaces":["*"]})", "but not '*' alone"},
+      {Kind::bgp_configuration, R"({"localWorkloadPeeringIPV4":"fd00::1"})", "an IPv4 address"},
+      {Kind::bgp_configuration, R"({"localWorkloadPeeringIPV6":"10.0.0.1"})", "an IPv6 address"},
       {Kind::bgp_configuration, R"({"ipv4NormalRoutePriority":2147483647})", "2147483646"},
   });
 }
