@@ -26,7 +26,7 @@ constexpr int kShare = 500;
 constexpr Clock::duration kMinPause = 50ms, kMaxPause = 30s;
 // After a failure that may pass, after any other, and where nothing tells of a legacy table's
 // change.
-constexpr Clock::duration kRetry = 1s, kLateRetry = 30s, kLegacyPoll = 10s;
+constexpr Clock::duration kRetry = 1s, kLateRetry = 30s, kLegacyPoll = 10s, kLegacyLook = 30s;
 
 std::string joined(const std::vector<std::string>& list) {
   std::string out;
@@ -230,7 +230,7 @@ class Watch::Impl {
   }
 
   void poll_legacy() {
-    poll_ = loop_.after(kLegacyPoll, [this] {
+    poll_ = loop_.after(legacy_tables_.empty() ? kLegacyLook : kLegacyPoll, [this] {
       if (!legacy_tables_.empty() || legacy_in_use()) request(false, true);
       poll_legacy();
     });

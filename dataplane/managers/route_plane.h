@@ -184,7 +184,8 @@ class RoutePlane {
   // The speaker's first exchange is over: what stands in the kernel from before and has not been
   // named since is stale and goes. Until then it stays.
   void bgp_synced();
-  // Reads everything again and repairs (the periodic audit does the same).
+  // Reads everything again and repairs. The periodic audit does the same, but for settings under
+  // /proc/sys, of which it reads 200 at a time: the kernel tells of most.
   void resync();
 
   [[nodiscard]] RoutePlaneStatus status() const;

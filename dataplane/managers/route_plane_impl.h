@@ -41,6 +41,7 @@ class RoutePlane::Impl {
   void replace_bgp_routes(std::vector<BgpRoute> routes);
   void bgp_synced();
   void resync();
+  void audit();
   [[nodiscard]] RoutePlaneStatus status() const;
   [[nodiscard]] std::vector<InterfaceState> interfaces() const;
   [[nodiscard]] std::vector<KernelRoute> kernel_routes() const;
@@ -145,6 +146,7 @@ class RoutePlane::Impl {
   bool filtering_ = false;  // the kernel keeps from us what the table's filter does not want
   std::optional<std::uint64_t> filtered_interest_;
   bool read_all_needed_ = false, read_routes_needed_ = false;
+  bool auditing_ = false;  // nothing is known to be missing: settings are read in turns
   bool applied_ = false;
   unsigned read_failures_ = 0;
   std::uint64_t repairs_ = 0;  // of devices and sysctls; the tables count their own

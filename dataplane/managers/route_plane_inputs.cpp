@@ -12,6 +12,7 @@ namespace {
 constexpr std::uint8_t kProtocolKernel = 2, kProtocolBoot = 3, kProtocolRa = 9;
 constexpr std::size_t kWatchedPlaces = 8;
 constexpr unsigned kLeastWatchedLength = 8;
+constexpr std::size_t kSettingsAtOnce = 200;  // of an audit: with eight a pod, 25 pods
 
 template <typename... F>
 struct Overloaded : F... {
@@ -47,6 +48,7 @@ void RoutePlane::Impl::drain() {
     metrics_.resyncs.add();
     log::warn("route_monitor_overrun");
     read_all_needed_ = true;
+    auditing_ = false;
   } else if (!more.ok()) {
     watch_.reset();
     if (events_.on_fatal) events_.on_fatal("route monitor: " + more.error().message());
@@ -117,6 +119,7 @@ void RoutePlane::Impl::set_config(RouteConfig config) {
   for (const auto& [name, wants] : interface_wants_) touched_interfaces_.insert(name);
   gateways_.suspect();      // other interfaces may be workloads'
   read_all_needed_ = true;  // what counts as ours may be other routes now
+  auditing_ = false;
   if (audit) arm_audit();
 }
 
@@ -141,6 +144,11 @@ void RoutePlane::Impl::bgp_synced() {
 void RoutePlane::Impl::resync() {
   read_all_needed_ = true;
   schedule();
+}
+
+void RoutePlane::Impl::audit() {
+  auditing_ = !read_all_needed_;
+  resync();
 }
 
 // --- the kernel ------------------------------------------------------------------------------
@@ -200,7 +208,11 @@ Result<void> RoutePlane::Impl::read_all() {
       MARGAY_CHECK(neighbours_.read_fdb(requests_, device->link.index));
     }
   }
-  sysctls_.suspect_all();
+  if (std::exchange(auditing_, false)) {
+    sysctls_.suspect_some(kSettingsAtOnce);
+  } else {
+    sysctls_.suspect_all();
+  }
   rescan_.clear();
   return {};
 }

@@ -372,7 +372,7 @@ void RoutePlane::Impl::arm_audit() {
   audit_.reset();
   if (config_.audit_interval.count() == 0) return;
   audit_ = loop_.after(config_.audit_interval, [this] {
-    resync();
+    audit();
     arm_audit();
   });
 }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -58,6 +59,15 @@ void SysctlTable::suspect(const std::string& path) {
 void SysctlTable::suspect_all() {
   for (auto& [path, e] : table_) e.suspect = true;
   suspects_ = table_.size();
+}
+
+void SysctlTable::suspect_some(std::size_t count) {
+  auto it = table_.lower_bound(turn_);
+  for (count = std::min(count, table_.size()); count != 0; --count, ++it) {
+    if (it == table_.end()) it = table_.begin();
+    suspects_ += !std::exchange(it->second.suspect, true);
+  }
+  turn_ = it == table_.end() ? std::string() : it->first;
 }
 
 SysctlTable::Step SysctlTable::apply(Clock::time_point now) {

@@ -24,6 +24,8 @@ class SysctlTable {
   // Looked at again by the next apply().
   void suspect(const std::string& path);
   void suspect_all();
+  // The next `count`, in turns: what a periodic look can afford where there are thousands.
+  void suspect_some(std::size_t count);
 
   struct Step {
     std::size_t written = 0;
@@ -53,6 +55,7 @@ class SysctlTable {
   std::string root_;
   std::map<std::string, Entry> table_;
   std::size_t suspects_ = 0;
+  std::string turn_;  // where suspect_some() goes on
   reconcile::RetryList<std::string> retry_;
 };
 

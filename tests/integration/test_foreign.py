@@ -95,7 +95,7 @@ def dropping(lab):
 def said(lab, chains):
     """Everywhere where it has to be said, and nothing else. Policy stays ready."""
     agent = lab.agents["node-1"]
-    lab.until(lambda: {d["chain"] for d in dropping(lab)} == set(chains), 10,
+    lab.until(lambda: {d["chain"] for d in dropping(lab)} == set(chains), 45,
               lambda: ask(lab, "show", "foreign"))
     _, readiness = agent.get("/readiness")
     status = ask(lab, "node", "status")
