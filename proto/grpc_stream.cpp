@@ -230,6 +230,8 @@ std::string GrpcStream::take_output() {
 
 std::optional<std::string_view> GrpcStream::next() {
   Impl& i = *impl_;
+  // A server that is always ahead of us must not make this grow without end.
+  if (i.begin >= static_cast<std::size_t>(kWindow)) i.received.erase(0, std::exchange(i.begin, 0));
   const std::size_t held = i.received.size() - i.begin;
   const std::size_t size = held < kPrefix ? 0 : length_of(i.received.data() + i.begin);
   if (held < kPrefix || held - kPrefix < size) {

@@ -21,8 +21,8 @@ struct TlsFiles {
   std::string peer_uri_san;
   // Or a subject CN that matches one of these (matches_any): a server's further sorts of clients.
   std::vector<std::string> peer_cn_patterns = {};
-  unsigned refresh_seconds =
-      1;  // how often a server looks at the files; clients: when they connect
+  // How often a server looks at the files; clients do when they connect.
+  unsigned refresh_seconds = 1;
 
   [[nodiscard]] bool enabled() const {
     return !ca_file.empty() || !cert_file.empty() || !key_file.empty();

@@ -105,7 +105,7 @@ void RoutePlane::Impl::set_config(RouteConfig config) {
   gateways_.want(config.workload_gateways);
   config_.workload_gateways = config.workload_gateways;
   schedule();
-  if (config == config_) return;
+  if (config == config_) return;  // only those have changed: there is nothing to read again
   const bool audit = config.audit_interval != config_.audit_interval;
   if (config.workload_prefixes != config_.workload_prefixes) {
     for (const auto& [index, interface] : links_.all()) report_interfaces_.insert(index);
@@ -143,12 +143,14 @@ void RoutePlane::Impl::bgp_synced() {
 
 void RoutePlane::Impl::resync() {
   read_all_needed_ = true;
+  auditing_ = false;
   schedule();
 }
 
 void RoutePlane::Impl::audit() {
-  auditing_ = !read_all_needed_;
+  if (read_all_needed_) return;  // that reads more
   resync();
+  auditing_ = true;
 }
 
 // --- the kernel ------------------------------------------------------------------------------
